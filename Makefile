@@ -1,0 +1,52 @@
+# straightwire: `make run` and `make test` need nothing but Python 3.11 to 3.14.
+#
+#   PYTHON=python3.12   the interpreter; otherwise the newest that is found
+#   VENV=.venv-3.12     the virtual environment, so that several interpreters can be tried
+
+VENV ?= .venv
+PYTHON ?=
+UPSTREAM ?=
+CONFIG ?=
+export PYTHON
+
+bin := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test format pins clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+
+run: ## start the proxy on 127.0.0.1:8081, before a demo LocalAI, or UPSTREAM=http://…, or with CONFIG=FILE
+	@scripts/venv.sh $(VENV) run
+ifneq ($(strip $(UPSTREAM)$(CONFIG)),)
+	@$(bin)/straightwire serve $(if $(CONFIG),--config '$(CONFIG)') $(if $(UPSTREAM),--upstream '$(UPSTREAM)')
+else
+	@$(bin)/straightwire demo --serve
+endif
+
+test: ## lint, types, and all tests with branch coverage
+	@scripts/venv.sh $(VENV) test
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/pytest --cov
+
+format: ## put the code into its one layout, and mend what ruff can mend
+	@scripts/venv.sh $(VENV) test
+	$(bin)/ruff check --fix .
+	$(bin)/ruff format .
+
+pins: ## resolve constraints.txt anew from pyproject.toml, on the oldest Python that is supported
+	python3.11 -m venv --clear .venv-pins
+	.venv-pins/bin/python -m pip install --quiet setuptools
+	.venv-pins/bin/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	sed '/^[^#]/d' constraints.txt >.venv-pins/constraints.txt
+	.venv-pins/bin/python -m pip freeze --all --exclude-editable | sed '/^pip==/d' >>.venv-pins/constraints.txt
+	mv .venv-pins/constraints.txt constraints.txt
+	rm -rf .venv-pins
+
+clean: ## remove all that make and the tests have made
+	rm -rf .venv .venv-* build dist *.egg-info .coverage .coverage.* htmlcov
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find proxy tests -name __pycache__ -type d -exec rm -rf {} +
