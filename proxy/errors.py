@@ -170,5 +170,5 @@ def error_body(error: StraightwireError) -> dict[str, Any]:
         "code": error.code,
     }
     if isinstance(error, UpstreamReported):
-        body |= error.extra
+        body |= {key: value for key, value in error.extra.items() if key not in body}
     return {"error": body}
