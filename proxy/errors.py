@@ -50,7 +50,11 @@ class StraightwireError(Exception):
 
 
 class ConfigurationError(StraightwireError):
-    """The operator's mistake: one line per mistake, each with its place."""
+    """The operator's mistakes: `mistakes` has one line each, which begins with its place."""
+
+    def __init__(self, *mistakes: str):
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
 
 
 class ClientError(StraightwireError):
