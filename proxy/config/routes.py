@@ -1,0 +1,74 @@
+"""Routes: which upstream serves a model, and under which name."""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from proxy.config.patterns import compile_pattern, is_pattern
+from proxy.config.schema import CATCH_ALL, Model
+from proxy.errors import InvalidRequest, UnknownModel
+
+# The client's text goes into an error message, and is compared with every name.
+_LONGEST_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one request goes.
+
+    Attributes:
+        upstream: the upstream's name.
+        model: the model's name there; None for a request without a model.
+    """
+
+    upstream: str
+    model: str | None
+
+
+class Routes:
+    """The `models` of the configuration, made ready once for all requests."""
+
+    def __init__(self, models: Mapping[str, Model]):
+        """Take exact names and patterns, in the order in which they were written."""
+        self._exact = {
+            name: Route(model.upstream, model.model or name)
+            for name, model in models.items()
+            if not is_pattern(name)
+        }
+        self._patterns: list[tuple[re.Pattern[str], Model]] = [
+            (compile_pattern(name), model) for name, model in models.items() if is_pattern(name)
+        ]
+        catch_all = models.get(CATCH_ALL)
+        self._without_model = Route(catch_all.upstream, catch_all.model) if catch_all else None
+        #: The exact names, which `/v1/models` lists, and where each goes.
+        self.aliases: Mapping[str, Route] = MappingProxyType(self._exact)
+
+    def resolve(self, model: str | None) -> Route:
+        """Return the route of a model: an exact name's, else the first pattern's that matches.
+
+        Args:
+            model: as the client wrote it; None or empty, where it wrote none.
+
+        Raises:
+            UnknownModel: nothing matches. The message names the nearest exact names.
+            InvalidRequest: there is no model, and no `*` that takes such requests.
+        """
+        if not model:
+            if self._without_model is None:
+                raise InvalidRequest("The request names no model.", param="model")
+            return self._without_model
+        if (route := self._exact.get(model)) is not None:
+            return route
+        for pattern, target in self._patterns:
+            if pattern.fullmatch(model):
+                return Route(target.upstream, target.model or model)
+        raise UnknownModel(self._unknown(model))
+
+    def _unknown(self, model: str) -> str:
+        shown = model if len(model) <= _LONGEST_SHOWN else model[:_LONGEST_SHOWN] + "…"
+        nearest = difflib.get_close_matches(model[:_LONGEST_SHOWN], self._exact, n=3)
+        hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+        return f"The model '{shown}' is not served here.{hint}"
