@@ -2,9 +2,10 @@
 
 Two underscores stand between section and key. Names that the operator chose
 match whatever their case and with `_` for all but letters and digits; a new name
-is taken in lower case. A section, table or list is written as YAML on one line, and takes
-the place of the one in the file; a listener may be HOST:PORT. A variable that is empty counts as not set.
-STRAIGHTWIRE_UPSTREAM is the URL of the only upstream.
+is taken in lower case. A section, table or list is written as YAML on one line,
+and takes the place of the one in the file; a listener may be HOST:PORT. A
+variable that is empty counts as not set. STRAIGHTWIRE_UPSTREAM is the URL of the
+only upstream.
 """
 
 import re
@@ -86,6 +87,8 @@ def put_address(tree: Tree, section: str, text: str, place: Place) -> None:
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:
+    if "__" in name:
+        return False
     if _SERVICE_PORT.fullmatch(name) and _SERVICE_URL.match(value):
         return True
     return _SERVICE_NAME.fullmatch(name) is not None

@@ -261,6 +261,11 @@ def test_variables_of_kubernetes_services_are_not_ours(name: str, value: str, lo
     assert load_text(FILE, {name: value}) == load_text(FILE)
 
 
+def test_a_header_called_like_theirs_is_ours(load_text: Load) -> None:
+    environ = {"STRAIGHTWIRE_UPSTREAMS__MY_GPU_2__HEADERS__SERVICE_HOST": "a"}
+    assert "service-host" in load_text(FILE, environ).upstreams["my-gpu.2"].headers
+
+
 def test_but_a_slip_like_theirs_is_told(mistakes: Mistakes) -> None:
     (line,) = mistakes(FILE, {"STRAIGHTWIRE_ADMIN_PORT": "9091"})
     assert line == "STRAIGHTWIRE_ADMIN_PORT: unknown variable (did you mean STRAIGHTWIRE_ADMIN__PORT?)"
