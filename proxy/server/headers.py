@@ -1,0 +1,70 @@
+"""Which header fields travel through a proxy: those that are not for one connection alone."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from multidict import CIMultiDict
+
+Headers = CIMultiDict[str]
+
+#: RFC 9110, section 7.6.1, with what older specifications named; and `trailer`, as trailers stop here.
+_HOP_BY_HOP: Final = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+#: Said of a body by its bytes; untrue once another body takes its place.
+_OF_THE_BODY: Final = frozenset(
+    {
+        "accept-ranges",
+        "content-digest",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-type",
+        "digest",
+        "etag",
+        "last-modified",
+        "repr-digest",
+    }
+)
+
+
+def end_to_end(headers: Mapping[str, str]) -> Headers:
+    """Return the fields that go on to the other side, in their order, repeated ones included.
+
+    Left out are the hop-by-hop fields, and those that `Connection` names (RFC 9110, 7.6.1).
+    """
+    dropped = _HOP_BY_HOP
+    if "Connection" in headers:
+        named = CIMultiDict(headers).getall("Connection")
+        dropped = dropped | {name.strip().lower() for value in named for name in value.split(",")}
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
+
+
+def without_body(headers: Mapping[str, str]) -> Headers:
+    """Return the end-to-end fields that stay true when the proxy sends a body of its own making."""
+    kept = end_to_end(headers)
+    for name in _OF_THE_BODY & {name.lower() for name in kept}:
+        del kept[name]
+    return kept
+
+
+def towards_upstream(headers: Mapping[str, str]) -> Headers:
+    """Return a client's header fields as the upstream gets them.
+
+    `Host` is the upstream's own. `Expect` has been answered by us: an upstream that does not know it would
+    never ask for the body.
+    """
+    kept = end_to_end(headers)
+    for name in ("Host", "Expect"):
+        kept.popall(name, None)
+    return kept

@@ -1,0 +1,294 @@
+"""The servers behind us, and the only file that knows aiohttp's client.
+
+Its exceptions end here: whatever goes wrong between us and an upstream leaves as one of
+`proxy.errors.Upstream…`, with the server's host and the reason in one line.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterable, Mapping
+from types import SimpleNamespace, TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+from yarl import URL
+
+from proxy.config import schema
+from proxy.errors import (
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+
+#: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
+_READ_AHEAD: Final = 65536
+#: The longest header field taken from an upstream; aiohttp's own 8190 bytes are too few for some.
+_HEADER_LIMIT: Final = 65536
+#: What aiohttp would add to a request of its own accord. A proxy adds nothing.
+_ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+#: What aiohttp can undo, brotli and zstd where the packages are there.
+_DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+
+
+class Upstream:
+    """One server behind the proxy. To be made while the event loop runs.
+
+    Args:
+        name: its name in the configuration.
+        settings: what the configuration says of it.
+    """
+
+    def __init__(self, name: str, settings: schema.Upstream):
+        self.name = name
+        self.settings = settings
+        self.host = URL(settings.base).authority
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=settings.max_connections),
+            cookie_jar=aiohttp.DummyCookieJar(),  # a cookie is one client's, never the next one's
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=settings.timeouts.connect or None,
+                sock_read=settings.timeouts.first_byte or None,
+            ),
+            skip_auto_headers=_ADDED_BY_AIOHTTP,
+            read_bufsize=_READ_AHEAD,
+            max_line_size=_HEADER_LIMIT,
+            max_field_size=_HEADER_LIMIT,
+            trace_configs=[_watch_reuse()],
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterable[bytes] | None = None,
+        decode: bool = False,
+    ) -> "Answer":
+        """Send a request and wait for the head of its answer, whatever its status.
+
+        Args:
+            method: of the request.
+            target: path and query, encoded as they came.
+            headers: all that the upstream gets, but for what the body's length decides.
+            body: bytes, which can be sent again; or a stream, which cannot.
+            decode: undo the answer's Content-Encoding.
+
+        Returns:
+            The answer, for an `async with`. A redirect is an answer too.
+
+        Raises:
+            UpstreamUnreachable: there is no connection.
+            UpstreamTimeout: the connection, or the first byte, took longer than configured.
+            UpstreamTruncated: the connection ended before the head did.
+            UpstreamMalformed: what came is not HTTP, or cannot be decoded.
+        """
+        url = URL(self.settings.base + target, encoded=True)
+        connection = SimpleNamespace(reused=False)
+        arguments: dict[str, Any] = {
+            "headers": headers,
+            "data": body,
+            "allow_redirects": False,
+            "auto_decompress": decode,
+            "trace_request_ctx": connection,
+        }
+        try:
+            try:
+                response = await self._session.request(method, url, **arguments)
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if not (connection.reused and _nothing_came(error) and isinstance(body, bytes | None)):
+                    raise
+                response = await self._session.request(method, url, **arguments)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._before_the_answer(error) from error
+        if decode and (encoding := _undecoded(response.headers)):
+            response.close()
+            raise UpstreamMalformed(
+                f"The upstream {self.host} encoded its answer as {encoding!r}, though asked not to."
+            )
+        return Answer(response, self.host)
+
+    def _before_the_answer(self, error: Exception) -> UpstreamError:
+        """Say in the proxy's words what kept the head of an answer from coming."""
+        timeouts = self.settings.timeouts
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                return UpstreamTimeout(
+                    f"No connection to the upstream {self.host} within {timeouts.connect:g} s."
+                )
+            case TimeoutError():
+                return UpstreamTimeout(
+                    f"The upstream {self.host} sent nothing within {timeouts.first_byte:g} s."
+                )
+            case aiohttp.ClientConnectorError():
+                return UpstreamUnreachable(
+                    f"The upstream {self.host} cannot be reached: {_reason(error.os_error)}."
+                )
+            case aiohttp.ServerDisconnectedError():
+                return UpstreamTruncated(f"The upstream {self.host} closed the connection before its answer.")
+            case aiohttp.ClientResponseError():
+                return UpstreamMalformed(
+                    f"The upstream {self.host} does not speak proper HTTP: {_first_line(error.message)}."
+                )
+            case OSError():
+                return UpstreamTruncated(
+                    f"The upstream {self.host} broke the connection before its answer: {_reason(error)}."
+                )
+        return UpstreamError(f"The upstream {self.host} could not be asked: {_first_line(str(error))}.")
+
+
+class Answer:
+    """One answer, its body still to be read. Leaving its `async with` early closes the connection at once.
+
+    Attributes:
+        status: the HTTP status.
+        reason: the words beside it.
+        headers: as they came.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, host: str):
+        self.status = response.status
+        self.reason = response.reason
+        self.headers = response.headers
+        self._response = response
+        self._content = response.content
+        self._host = host
+        self._taken = 0
+        self._failure: UpstreamError | None = None
+        self._closed: asyncio.Future[None] | None = None
+        if response.connection is not None and response.connection.protocol is not None:
+            self._watch(response.connection.protocol)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._connection_closed)
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None and not self._content.is_eof():
+            # Not a polite close: that one would wait until the upstream has read all of the request.
+            connection.transport.abort()
+        await self._response.__aexit__(kind, error, trace)
+
+    async def read(self) -> bytes:
+        """Return what has arrived, as soon as anything has; b"" at the proper end of the body.
+
+        Raises:
+            UpstreamTruncated: the body ended, but not properly. All that came before has been returned.
+            UpstreamError: whatever `give_up` was given.
+        """
+        data = b""
+        if self._failure is None:
+            try:
+                data = await self._content.readany()
+                if not data and (ending := self._content.exception()):
+                    data = self._fail(ending)
+            except (aiohttp.ClientError, OSError) as error:
+                data = self._fail(error)
+            self._taken += len(data)
+        if not data and self._failure is not None:
+            raise self._failure
+        return data
+
+    @property
+    def finished(self) -> bool:
+        """The body has been read to its proper end."""
+        return self._content.at_eof()
+
+    @property
+    def waiting(self) -> bool:
+        """Something has arrived that has not been read."""
+        return self._content.total_bytes > self._taken
+
+    def give_up(self, failure: UpstreamError) -> None:
+        """Close the connection; a `read` that waits, or the next one, raises `failure`."""
+        self._failure = failure
+        self._response.close()
+
+    def _watch(self, protocol: aiohttp.client_proto.ResponseHandler) -> None:
+        protocol.read_timeout = None  # it was for the first byte; silence inside an answer is not its matter
+        protocol.start_timeout()
+        self._closed = protocol.closed
+        if self._closed is not None:
+            self._closed.remove_done_callback(_acknowledge)
+            self._closed.add_done_callback(_acknowledge)
+            self._closed.add_done_callback(self._connection_closed)
+
+    def _connection_closed(self, closed: "asyncio.Future[None]") -> None:
+        """Tell the reader of an end that aiohttp keeps to itself.
+
+        Its parser lets go of a body at a fault in the chunks, whose reader then waits for ever; and it takes
+        a reset for the end of a body that ends with the connection.
+        """
+        if self._content.exception() is not None:
+            return
+        error = closed.exception()
+        headers = self.headers
+        until_closed = "Content-Length" not in headers and "Transfer-Encoding" not in headers
+        if not self._content.is_eof() or (until_closed and error is not None):
+            self._content.set_exception(aiohttp.ClientPayloadError(str(error or "its chunks are broken")))
+
+    def _fail(self, error: BaseException) -> bytes:
+        """Note the failure; return what arrived before it, which aiohttp keeps, but hides behind it."""
+        if self._failure is None:
+            self._failure = self._inside_the_answer(error)
+        self._content.set_exception(None)  # type: ignore[arg-type]
+        return self._content.read_nowait()
+
+    def _inside_the_answer(self, error: BaseException) -> UpstreamError:
+        if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
+            return UpstreamMalformed(f"The answer of the upstream {self._host} cannot be decoded.")
+        return UpstreamTruncated(f"The upstream {self._host} broke off its answer.")
+
+
+def _watch_reuse() -> aiohttp.TraceConfig:
+    """Return a trace that notes whether a request went out on a kept connection."""
+
+    async def note_reuse(_session: object, connection: SimpleNamespace, _event: object) -> None:
+        connection.trace_request_ctx.reused = True
+
+    async def note_creation(_session: object, connection: SimpleNamespace, _event: object) -> None:
+        connection.trace_request_ctx.reused = False
+
+    traces = aiohttp.TraceConfig()
+    traces.on_connection_reuseconn.append(note_reuse)
+    traces.on_connection_create_end.append(note_creation)
+    return traces
+
+
+def _nothing_came(error: Exception) -> bool:
+    """Tell whether the connection ended without a byte of an answer (else aiohttp puts the torso there)."""
+    return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
+
+
+def _undecoded(headers: Mapping[str, str]) -> str | None:
+    encoding = headers.get("Content-Encoding", "").strip().lower()
+    return None if encoding in _DECODED_BY_AIOHTTP else encoding
+
+
+def _acknowledge(closed: "asyncio.Future[None]") -> None:
+    """Look at the outcome: asyncio complains of exceptions that nobody has seen."""
+    closed.exception()
+
+
+def _reason(error: OSError) -> str:
+    """Return the plain cause: 'Connection refused' rather than the call that failed."""
+    if error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(error.errno)
+    return _first_line(error.strerror or str(error) or type(error).__name__)
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0].rstrip(":.") if lines else "no reason given"

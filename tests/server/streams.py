@@ -1,0 +1,69 @@
+"""A stream that needs no repair, event by event, and scripts that send it or spoil it."""
+
+import asyncio
+import json
+from contextlib import suppress
+
+from tests.scripted import Script, Talk
+
+PATH = "/v1/chat/completions"
+QUESTION = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Count to 3."}]}
+
+
+def event(content: str | None = None, *, finish: str | None = None, **delta: str) -> bytes:
+    """Make one event of a stream that needs no repair."""
+    if content is not None:
+        delta["content"] = content
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    envelope = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1684665888, "model": "m"}
+    data = json.dumps(envelope | {"choices": [choice]}, separators=(",", ":"))
+    return f"data: {data}\n\n".encode()
+
+
+ROLE = event(role="assistant")
+ONE, TWO, THREE = event("1"), event(" 2"), event(" 3")
+STOP = event(finish="stop")
+DONE = b"data: [DONE]\n\n"
+WHOLE = [ROLE, ONE, TWO, THREE, STOP, DONE]
+
+
+def answers(*data: bytes) -> Script:
+    """Make a script: take a request, send these bytes, close."""
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(*data)
+
+    return script
+
+
+def serves(*data: bytes) -> Script:
+    """Make a script: answer every request with these bytes, for as long as there are any."""
+
+    async def script(talk: Talk) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await talk.receive()
+                await talk.send(*data)
+
+    return script
+
+
+def stays(*data: bytes) -> Script:
+    """Make a script: take a request, send these bytes, then nothing more until the proxy closes."""
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(*data)
+        await talk.closed()
+
+    return script
+
+
+def error_of(frame: bytes) -> dict[str, object]:
+    """Return the error that an event holds."""
+    assert frame.startswith(b"data: ")
+    assert frame.endswith(b"\n\n")
+    error = json.loads(frame[len(b"data: ") :])["error"]
+    assert set(error) >= {"message", "type", "param", "code"}
+    return error

@@ -1,0 +1,173 @@
+"""Asking an upstream: what is asked again, what is told of failures, what is read before them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.config.schema import Upstream as Settings
+from proxy.errors import UpstreamTimeout, UpstreamTruncated
+from proxy.server.upstream import Answer, Upstream
+from tests.scripted import STREAM_HEAD, Script, Scripted, Talk, chunk, soon
+from tests.server.streams import PATH, answers, serves, stays
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@asynccontextmanager
+async def asking(server: Scripted) -> AsyncIterator[Upstream]:
+    """Make an upstream that asks a server."""
+    upstream = Upstream("local", Settings.model_validate({"url": server.url}))
+    try:
+        yield upstream
+    finally:
+        await upstream.close()
+
+
+async def read_all(answer: Answer) -> bytes:
+    body = b""
+    while data := await soon(answer.read()):
+        body += data
+    return body
+
+
+async def post(upstream: Upstream, body: bytes = b"{}") -> bytes:
+    async with await soon(upstream.ask("POST", PATH, headers={}, body=body)) as answer:
+        return await read_all(answer)
+
+
+async def once_then_closes(talk: Talk) -> None:
+    """Answer one request, take another one, and close as if it had come too late."""
+    await talk.receive()
+    await talk.send(OK)
+    await talk.receive()
+
+
+async def once_then_resets(talk: Talk) -> None:
+    await once_then_closes(talk)
+    talk.reset()
+
+
+@pytest.mark.parametrize("first", [once_then_closes, once_then_resets])
+async def test_request_that_met_a_kept_connection_as_it_closed_is_sent_again(first):
+    async with Scripted(first, answers(OK)) as server, asking(server) as upstream:
+        assert [await post(upstream), await post(upstream, b"{2}")] == [b"ok", b"ok"]
+
+    assert [request.body for request in server.talks[1].requests] == [b"{2}"]
+
+
+async def test_request_is_sent_again_once_at_most():
+    async with Scripted(once_then_closes, answers(), answers(OK)) as server, asking(server) as upstream:
+        await post(upstream)
+        with pytest.raises(UpstreamTruncated):
+            await post(upstream)
+
+    assert len(server.talks) == 2
+
+
+async def test_request_that_a_fresh_connection_dropped_is_not_sent_again():
+    async with Scripted(answers(), answers(OK)) as server, asking(server) as upstream:
+        with pytest.raises(UpstreamTruncated):
+            await post(upstream)
+
+    assert len(server.talks) == 1
+
+
+async def test_request_that_got_half_an_answer_is_not_sent_again():
+    async def half(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(OK)
+        await talk.receive()
+        await talk.send(b"HTTP/1.1 200 OK\r\n")
+
+    async with Scripted(half, answers(OK)) as server, asking(server) as upstream:
+        await post(upstream)
+        with pytest.raises(UpstreamTruncated):
+            await post(upstream)
+
+    assert len(server.talks) == 1
+
+
+async def test_request_whose_body_was_streamed_is_not_sent_again():
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{}"
+
+    async with Scripted(once_then_closes, answers(OK)) as server, asking(server) as upstream:
+        await post(upstream)
+        with pytest.raises(UpstreamTruncated):
+            await soon(upstream.ask("POST", PATH, headers={}, body=body()))
+
+    assert len(server.talks) == 1
+
+
+async def barrier(upstream: Upstream) -> None:
+    """Return when all that had happened before on other connections has been noticed."""
+    assert await post(upstream) == b"ok"
+
+
+def sends_more(ending: str) -> Script:
+    """Make a script: send a beginning, then, when the test says so, more and a break in one go."""
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(STREAM_HEAD, chunk(b"first"))
+        await soon(talk.go.wait())
+        await talk.send(chunk(b"second"), chunk(b"third"), b"zz\r\n" if ending == "bad-chunk" else b"")
+        await soon(talk.heard.wait())
+        if ending == "reset":
+            talk.reset()
+
+    return script
+
+
+@pytest.mark.parametrize("ending", ["cut", "reset", "bad-chunk"])
+async def test_what_came_before_a_break_is_read_before_it(ending):
+    async with (
+        Scripted(sends_more(ending), serves(OK)) as server,
+        asking(server) as upstream,
+        await soon(upstream.ask("POST", PATH, headers={}, body=b"{}")) as answer,
+    ):
+        assert await soon(answer.read()) == b"first"
+        server.talks[0].go.set()
+        while not answer.waiting:
+            await barrier(upstream)
+        server.talks[0].heard.set()
+        await soon(server.talks[0].ended.wait())
+        await barrier(upstream)
+
+        assert await soon(answer.read()) == b"secondthird"
+        for _ in range(2):
+            with pytest.raises(UpstreamTruncated):
+                await soon(answer.read())
+
+
+async def test_giving_up_ends_a_read_that_waits():
+    async with (
+        Scripted(stays(STREAM_HEAD)) as server,
+        asking(server) as upstream,
+        await soon(upstream.ask("POST", PATH, headers={}, body=b"{}")) as answer,
+    ):
+        asyncio.get_running_loop().call_soon(answer.give_up, UpstreamTimeout("enough"))
+        for _ in range(2):
+            with pytest.raises(UpstreamTimeout, match="enough"):
+                await soon(answer.read())
+
+        await soon(server.talks[0].gone.wait())
+
+
+async def test_connection_is_kept_after_a_whole_answer_and_closed_after_a_part_of_one():
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(OK)
+        await talk.receive()
+        await talk.send(STREAM_HEAD, chunk(b"first"))
+        await talk.closed()
+
+    async with Scripted(script) as server, asking(server) as upstream:
+        await post(upstream)
+        async with await soon(upstream.ask("POST", PATH, headers={}, body=b"{}")) as answer:
+            assert await soon(answer.read()) == b"first"
+
+        await soon(server.talks[0].gone.wait())
+    assert len(server.talks) == 1
