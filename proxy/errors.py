@@ -2,6 +2,7 @@
 
     StraightwireError
     ├── ConfigurationError      the operator's: file, command line, environment
+    ├── CannotListen            the operator's, too: the address cannot be had
     ├── ClientError             4xx, the request cannot be served as it stands
     │   ├── InvalidRequest          400
     │   ├── Unauthenticated         401
@@ -19,6 +20,7 @@ Before the first byte has left for the client an error is an HTTP status; after
 that it is an event in the stream. Both carry the body that `error_body` makes.
 """
 
+import os
 from typing import Any, ClassVar, Final
 
 #: OpenAI's error types by status, for upstreams that give none.
@@ -55,6 +57,14 @@ class ConfigurationError(StraightwireError):
     def __init__(self, *mistakes: str):
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+
+class CannotListen(StraightwireError):
+    """The proxy cannot have the address at which it shall listen; `address` is HOST:PORT."""
+
+    def __init__(self, address: str, cause: OSError):
+        reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause)
+        super().__init__(f"cannot listen on {address}: {reason}")
 
 
 class ClientError(StraightwireError):

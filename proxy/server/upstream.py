@@ -5,6 +5,7 @@ Its exceptions end here: whatever goes wrong between us and an upstream leaves a
 """
 
 import asyncio
+import io
 import os
 import ssl
 from collections.abc import AsyncIterable, Mapping
@@ -27,6 +28,8 @@ from proxy.errors import (
 _READ_AHEAD: Final = 65536
 #: The longest header field taken from an upstream; aiohttp's own 8190 bytes are too few for some.
 _HEADER_LIMIT: Final = 65536
+#: From here on the bytes of a request are not given to its socket in one go.
+_LARGE_BODY: Final = 2**18
 #: What aiohttp would add to a request of its own accord. A proxy adds nothing.
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 #: What aiohttp can undo, brotli and zstd where the packages are there.
@@ -95,18 +98,17 @@ class Upstream:
         connection = SimpleNamespace(reused=False)
         arguments: dict[str, Any] = {
             "headers": headers,
-            "data": body,
             "allow_redirects": False,
             "auto_decompress": decode,
             "trace_request_ctx": connection,
         }
         try:
             try:
-                response = await self._session.request(method, url, **arguments)
+                response = await self._session.request(method, url, data=_in_pieces(body), **arguments)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                 if not (connection.reused and _nothing_came(error) and isinstance(body, bytes | None)):
                     raise
-                response = await self._session.request(method, url, **arguments)
+                response = await self._session.request(method, url, data=_in_pieces(body), **arguments)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise self._before_the_answer(error) from error
         if decode and (encoding := _undecoded(response.headers)):
@@ -265,6 +267,11 @@ def _watch_reuse() -> aiohttp.TraceConfig:
     traces.on_connection_reuseconn.append(note_reuse)
     traces.on_connection_create_end.append(note_creation)
     return traces
+
+
+def _in_pieces(body: bytes | AsyncIterable[bytes] | None) -> object:
+    """Return a body as aiohttp shall have it: a large one is sent piece by piece, others get their turn."""
+    return io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE_BODY else body
 
 
 def _nothing_came(error: Exception) -> bool:

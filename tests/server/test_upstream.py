@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -171,3 +171,30 @@ async def test_connection_is_kept_after_a_whole_answer_and_closed_after_a_part_o
 
         await soon(server.talks[0].gone.wait())
     assert len(server.talks) == 1
+
+
+async def test_upstream_that_does_not_read_its_request_is_left_at_once():
+    async def script(talk: Talk) -> None:
+        await talk.receive_head()
+        await talk.send(STREAM_HEAD)
+        await soon(talk.go.wait())
+        with suppress(ConnectionError):
+            while True:
+                await talk.send(chunk(b"x" * 2**16))
+        talk.gone.set()
+
+    progress = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            progress.set()
+            yield b"x" * 2**16
+
+    async with Scripted(script) as server, asking(server) as upstream:
+        async with await soon(upstream.ask("POST", PATH, headers={}, body=endless())):
+            with suppress(TimeoutError):  # until for a while nothing more was taken
+                while progress.clear() is None:
+                    await asyncio.wait_for(progress.wait(), 0.5)
+        server.talks[0].go.set()
+
+        await soon(server.talks[0].gone.wait())

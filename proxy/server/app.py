@@ -1,0 +1,98 @@
+"""The proxy as a whole: its routes, its start and its stop."""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.config.schema import Configuration
+from proxy.errors import CannotListen
+from proxy.server.failures import answer_errors
+from proxy.server.passthrough import drop_additions
+from proxy.server.service import Service
+
+#: Every path, whatever is in it; aiohttp's `.*` would stop at an encoded line feed.
+_ANY: Final = r"/{path:[\s\S]*}"
+#: The longest header field taken from a client, in bytes: cookies and tokens outgrow aiohttp's 8190.
+_HEADER_LIMIT: Final = 65536
+#: Connections that may wait to be accepted.
+_BACKLOG: Final = 1024
+#: Seconds for what is left to do on connections whose requests have ended.
+_LAST_WORDS: Final = 1.0
+
+
+class Proxy:
+    """A listener, and the service behind it.
+
+    Args:
+        configuration: all that it does.
+    """
+
+    def __init__(self, configuration: Configuration):
+        self._configuration = configuration
+        self._service: Service  # made by start(): it needs the event loop
+        self._requests: set[asyncio.Task[object]] = set()
+        self._stopping = asyncio.Lock()
+        self._runner = web.AppRunner(
+            self._application(),
+            handler_cancellation=True,  # a client that leaves stops the upstream, even while that is silent
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=_HEADER_LIMIT,
+            max_field_size=_HEADER_LIMIT,
+            shutdown_timeout=_LAST_WORDS,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where clients find it, with the real port where 0 was configured."""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            CannotListen: the address is taken, or not this machine's.
+        """
+        listen = self._configuration.listen
+        self._service = Service(self._configuration)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, listen.host, listen.port, backlog=_BACKLOG).start()
+        except OSError as error:
+            await self.stop()
+            raise CannotListen(f"{listen.host}:{listen.port}", error) from error
+
+    async def stop(self) -> None:
+        """Listen no more, let the running requests end, for as long as `drain` at most, and close all."""
+        async with self._stopping:
+            for site in self._runner.sites:
+                await site.stop()
+            if self._requests:
+                _, unfinished = await asyncio.wait(self._requests, timeout=self._configuration.drain)
+                for request in unfinished:
+                    request.cancel()
+            await self._runner.cleanup()
+            await self._service.close()
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[self._keep_count, answer_errors])
+        application.on_response_prepare.append(drop_additions)
+        application.router.add_route("*", _ANY, self._other)
+        return application
+
+    # It is looked up for each request, so that a new one can take its place.
+
+    async def _other(self, request: web.Request) -> web.StreamResponse:
+        return await self._service.other(request)
+
+    @web.middleware
+    async def _keep_count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Know the requests that run, to wait for them at the end."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._requests.add(task)
+            task.add_done_callback(self._requests.discard)
+        return await handler(request)

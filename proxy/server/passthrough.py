@@ -1,0 +1,89 @@
+"""What is not ours to rewrite: the same bytes in both directions, streamed, whatever their size."""
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiohttp.http import SERVER_SOFTWARE
+
+from proxy.errors import UpstreamError
+from proxy.server.headers import end_to_end, towards_upstream
+from proxy.server.upstream import Answer, Upstream
+
+
+async def pass_through(
+    request: web.Request, upstream: Upstream, body: bytes | None = None
+) -> web.StreamResponse:
+    """Send a request on, and its answer back.
+
+    Args:
+        request: the client's.
+        upstream: where it goes.
+        body: what to send as the request's body, where that has been read already.
+
+    Raises:
+        UpstreamError: there is no answer.
+    """
+    headers = towards_upstream(request.headers)
+    if body is not None:
+        headers.popall("Content-Length", None)  # it may be another now
+    data = _streamed(request) if body is None and request.body_exists else body
+    async with await upstream.ask(request.method, target_of(request), headers=headers, body=data) as answer:
+        return await pass_answer(request, answer)
+
+
+async def _streamed(request: web.Request) -> AsyncIterator[bytes]:
+    yield b""  # aiohttp would keep the head back until the client has sent something of the body
+    async for data in request.content.iter_any():
+        yield data
+
+
+class PassedResponse(web.StreamResponse):
+    """An upstream's answer, whose head shall have no more in it than the upstream has put there."""
+
+    def __init__(self, answer: Answer):
+        self.own = end_to_end(answer.headers)
+        super().__init__(status=answer.status, reason=answer.reason, headers=self.own)
+
+
+async def drop_additions(_request: web.Request, response: web.StreamResponse) -> None:
+    """Take back what aiohttp adds to a head; a handler of `on_response_prepare`."""
+    own = response.own if isinstance(response, PassedResponse) else response.headers
+    if "Content-Type" not in own:
+        response.headers.popall("Content-Type", None)
+    if own.get("Server", SERVER_SOFTWARE) == SERVER_SOFTWARE:
+        response.headers.popall("Server", None)
+
+
+async def pass_answer(request: web.Request, answer: Answer) -> web.StreamResponse:
+    """Send an answer to the client as it comes. One that breaks off is broken off towards the client, too."""
+    response = PassedResponse(answer)
+    await response.prepare(request)
+    try:
+        while data := await answer.read():
+            await response.write(data)
+    except UpstreamError:
+        break_off(request, response)
+    else:
+        await response.write_eof()
+    return response
+
+
+def break_off(request: web.Request, response: web.StreamResponse) -> None:
+    """End the client's connection in the middle of a response: the only way left to say that it failed."""
+    transport = request.transport
+    if transport is None:
+        return
+    if "Content-Length" in response.headers or "Transfer-Encoding" in response.headers:
+        transport.close()  # what has been written still arrives, and the client misses the rest
+        return
+    # For this client the closing itself is the end of the body. A reset is not.
+    no_lingering = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_lingering)
+    transport.abort()
+
+
+def target_of(request: web.Request) -> str:
+    """Return the path and query, encoded as the client has sent them."""
+    return request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
