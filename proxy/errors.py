@@ -20,7 +20,6 @@ Before the first byte has left for the client an error is an HTTP status; after
 that it is an event in the stream. Both carry the body that `error_body` makes.
 """
 
-import os
 from typing import Any, ClassVar, Final
 
 #: OpenAI's error types by status, for upstreams that give none.
@@ -60,11 +59,7 @@ class ConfigurationError(StraightwireError):
 
 
 class CannotListen(StraightwireError):
-    """The proxy cannot have the address at which it shall listen; `address` is HOST:PORT."""
-
-    def __init__(self, address: str, cause: OSError):
-        reason = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else str(cause)
-        super().__init__(f"cannot listen on {address}: {reason}")
+    """The address at which the proxy shall listen cannot be had."""
 
 
 class ClientError(StraightwireError):

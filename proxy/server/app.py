@@ -1,6 +1,7 @@
 """The proxy as a whole: its routes, its start and its stop."""
 
 import asyncio
+import os
 from typing import Final
 
 from aiohttp import web
@@ -63,7 +64,8 @@ class Proxy:
             await web.TCPSite(self._runner, listen.host, listen.port, backlog=_BACKLOG).start()
         except OSError as error:
             await self.stop()
-            raise CannotListen(f"{listen.host}:{listen.port}", error) from error
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+            raise CannotListen(f"cannot listen on {listen.host}:{listen.port}: {reason}") from error
 
     async def stop(self) -> None:
         """Listen no more, let the running requests end, for as long as `drain` at most, and close all."""

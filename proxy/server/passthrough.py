@@ -8,8 +8,9 @@ from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 
 from proxy.errors import UpstreamError
+from proxy.server.answer import Answer
 from proxy.server.headers import end_to_end, towards_upstream
-from proxy.server.upstream import Answer, Upstream
+from proxy.server.upstream import Upstream
 
 
 async def pass_through(

@@ -1,16 +1,15 @@
-"""The servers behind us, and the only file that knows aiohttp's client.
+"""The servers behind us, asked with aiohttp's client.
 
 Its exceptions end here: whatever goes wrong between us and an upstream leaves as one of
 `proxy.errors.Upstream…`, with the server's host and the reason in one line.
 """
 
-import asyncio
 import io
 import os
 import ssl
 from collections.abc import AsyncIterable, Mapping
-from types import SimpleNamespace, TracebackType
-from typing import Any, Final, Self
+from types import SimpleNamespace
+from typing import Any, Final
 
 import aiohttp
 from yarl import URL
@@ -23,6 +22,7 @@ from proxy.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from proxy.server.answer import Answer
 
 #: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
 _READ_AHEAD: Final = 65536
@@ -75,7 +75,7 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes | AsyncIterable[bytes] | None = None,
         decode: bool = False,
-    ) -> "Answer":
+    ) -> Answer:
         """Send a request and wait for the head of its answer, whatever its status.
 
         Args:
@@ -147,113 +147,6 @@ class Upstream:
         return UpstreamError(f"The upstream {self.host} could not be asked: {_first_line(str(error))}.")
 
 
-class Answer:
-    """One answer, its body still to be read. Leaving its `async with` early closes the connection at once.
-
-    Attributes:
-        status: the HTTP status.
-        reason: the words beside it.
-        headers: as they came.
-    """
-
-    def __init__(self, response: aiohttp.ClientResponse, host: str):
-        self.status = response.status
-        self.reason = response.reason
-        self.headers = response.headers
-        self._response = response
-        self._content = response.content
-        self._host = host
-        self._taken = 0
-        self._failure: UpstreamError | None = None
-        self._closed: asyncio.Future[None] | None = None
-        if response.connection is not None and response.connection.protocol is not None:
-            self._watch(response.connection.protocol)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._closed is not None:
-            self._closed.remove_done_callback(self._connection_closed)
-        connection = self._response.connection
-        if connection is not None and connection.transport is not None and not self._content.is_eof():
-            # Not a polite close: that one would wait until the upstream has read all of the request.
-            connection.transport.abort()
-        await self._response.__aexit__(kind, error, trace)
-
-    async def read(self) -> bytes:
-        """Return what has arrived, as soon as anything has; b"" at the proper end of the body.
-
-        Raises:
-            UpstreamTruncated: the body ended, but not properly. All that came before has been returned.
-            UpstreamError: whatever `give_up` was given.
-        """
-        data = b""
-        if self._failure is None:
-            try:
-                data = await self._content.readany()
-                if not data and (ending := self._content.exception()):
-                    data = self._fail(ending)
-            except (aiohttp.ClientError, OSError) as error:
-                data = self._fail(error)
-            self._taken += len(data)
-        if not data and self._failure is not None:
-            raise self._failure
-        return data
-
-    @property
-    def finished(self) -> bool:
-        """The body has been read to its proper end."""
-        return self._content.at_eof()
-
-    @property
-    def waiting(self) -> bool:
-        """Something has arrived that has not been read."""
-        return self._content.total_bytes > self._taken
-
-    def give_up(self, failure: UpstreamError) -> None:
-        """Close the connection; a `read` that waits, or the next one, raises `failure`."""
-        self._failure = failure
-        self._response.close()
-
-    def _watch(self, protocol: aiohttp.client_proto.ResponseHandler) -> None:
-        protocol.read_timeout = None  # it was for the first byte; silence inside an answer is not its matter
-        protocol.start_timeout()
-        self._closed = protocol.closed
-        if self._closed is not None:
-            self._closed.remove_done_callback(_acknowledge)
-            self._closed.add_done_callback(_acknowledge)
-            self._closed.add_done_callback(self._connection_closed)
-
-    def _connection_closed(self, closed: "asyncio.Future[None]") -> None:
-        """Tell the reader of an end that aiohttp keeps to itself.
-
-        Its parser lets go of a body at a fault in the chunks, whose reader then waits for ever; and it takes
-        a reset for the end of a body that ends with the connection.
-        """
-        if self._content.exception() is not None:
-            return
-        error = closed.exception()
-        headers = self.headers
-        until_closed = "Content-Length" not in headers and "Transfer-Encoding" not in headers
-        if not self._content.is_eof() or (until_closed and error is not None):
-            self._content.set_exception(aiohttp.ClientPayloadError(str(error or "its chunks are broken")))
-
-    def _fail(self, error: BaseException) -> bytes:
-        """Note the failure; return what arrived before it, which aiohttp keeps, but hides behind it."""
-        if self._failure is None:
-            self._failure = self._inside_the_answer(error)
-        self._content.set_exception(None)  # type: ignore[arg-type]
-        return self._content.read_nowait()
-
-    def _inside_the_answer(self, error: BaseException) -> UpstreamError:
-        if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
-            return UpstreamMalformed(f"The answer of the upstream {self._host} cannot be decoded.")
-        return UpstreamTruncated(f"The upstream {self._host} broke off its answer.")
-
-
 def _watch_reuse() -> aiohttp.TraceConfig:
     """Return a trace that notes whether a request went out on a kept connection."""
 
@@ -282,11 +175,6 @@ def _nothing_came(error: Exception) -> bool:
 def _undecoded(headers: Mapping[str, str]) -> str | None:
     encoding = headers.get("Content-Encoding", "").strip().lower()
     return None if encoding in _DECODED_BY_AIOHTTP else encoding
-
-
-def _acknowledge(closed: "asyncio.Future[None]") -> None:
-    """Look at the outcome: asyncio complains of exceptions that nobody has seen."""
-    closed.exception()
 
 
 def _reason(error: OSError) -> str:
