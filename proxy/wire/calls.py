@@ -1,0 +1,281 @@
+"""Which fragment belongs to which tool call.
+
+Upstreams number their calls badly: no index, index 0 for all, a counter of
+fragments; ids missing, empty, repeated, shared by several calls. A client joins
+fragments by index alone, so before anything is rewritten it must be certain
+which call a fragment means. `CallTracker.identify` decides that from id, index,
+name and from what the call's arguments lack; where two answers are possible it
+raises rather than merge two calls.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from proxy.errors import UpstreamMalformed
+
+#: An escape with what it escapes, where that has come; a quote; a bracket.
+_STRUCTURE: Final = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+
+
+class Arguments:
+    """Follows the arguments of one call, to tell whether they are a complete JSON value."""
+
+    __slots__ = ("_depth", "_escaped", "_in_string", "_pieces", "begun")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self._pieces: list[str] = []
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False
+
+    @property
+    def complete(self) -> bool:
+        """A value has begun, and nothing in it is open."""
+        return self.begun and not self._depth and not self._in_string
+
+    @property
+    def text(self) -> str:
+        """All that has come."""
+        return "".join(self._pieces)
+
+    def feed(self, text: str) -> None:
+        """Take a further piece. Linear in its length, whatever was there before."""
+        if not text:
+            return
+        self._pieces.append(text)
+        self.begun = self.begun or not text.isspace()
+        start = 1 if self._escaped else 0
+        self._escaped = False
+        for match in _STRUCTURE.finditer(text, start):
+            mark = match.group()
+            if mark[0] == "\\":
+                self._escaped = len(mark) == 1  # what it escapes is still to come
+            elif mark == '"':
+                self._in_string = not self._in_string
+            elif not self._in_string:
+                self._depth += 1 if mark in "{[" else -1
+
+
+@dataclass(slots=True)
+class Call:
+    """One tool call of one choice.
+
+    Attributes:
+        index: its index as it leaves us: the order in which calls began.
+        id: its id as it leaves us.
+        name: the function's name as far as it is known; "" until the upstream gives one.
+        upstream_index: the index that the upstream gave it at first; None where it gave none.
+        upstream_id: the id that the upstream gave it; None where it gave none of its own.
+        arguments: what has come of them.
+        opened: its first fragment has left: its name is known.
+        echoed: it was complete when an empty fragment named it again; what follows is another call's.
+    """
+
+    index: int
+    id: str
+    name: str
+    upstream_index: int | None
+    upstream_id: str | None
+    arguments: Arguments = field(default_factory=Arguments)
+    opened: bool = False
+    echoed: bool = False
+
+
+@dataclass(slots=True)
+class Fragment:
+    """One fragment of a call, understood: the wire's dict, its call, whether it opens it."""
+
+    wire: dict[str, Any]
+    call: Call
+    opening: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What a fragment says of itself; None where it says nothing that can be used."""
+
+    index: int | None
+    id: str | None
+    name: str | None
+    arguments: str
+
+    @classmethod
+    def of(cls, wire: dict[str, Any], borrowed_id: str | None) -> "Signs":
+        """Read the signs. An id that is the completion's own is nobody's (LocalAI, all eras)."""
+        index, call_id = wire.get("index"), wire.get("id")
+        function = wire.get("function") or wire.get("custom")
+        function = function if isinstance(function, dict) else {}
+        name, arguments = function.get("name"), function.get("arguments")
+        if isinstance(call_id, int) and not isinstance(call_id, bool):
+            call_id = str(call_id)
+        counted = isinstance(index, int) and not isinstance(index, bool) and index >= 0
+        return cls(
+            index=index if counted else None,
+            id=call_id if isinstance(call_id, str) and call_id and call_id != borrowed_id else None,
+            name=name if isinstance(name, str) and name else None,
+            arguments=arguments if isinstance(arguments, str) else "",
+        )
+
+
+class CallTracker:
+    """Tells the calls of one choice apart.
+
+    Args:
+        tools: the names that the request allows; empty where it named none.
+        new_id: makes a call's id, unique in the stream, from the upstream's id or from None.
+    """
+
+    __slots__ = ("_batch", "_new_id", "_tools", "calls")
+
+    def __init__(self, tools: frozenset[str], new_id: Callable[[str | None], str]) -> None:
+        self.calls: list[Call] = []
+        self._tools = tools
+        self._new_id = new_id
+        self._batch = 0  # how many calls the last array that opened any opened
+
+    @property
+    def nameless(self) -> bool:
+        """A call was begun whose function is still unknown."""
+        return any(not call.opened for call in self.calls)
+
+    def identify(self, wires: list[dict[str, Any]], borrowed_id: str | None) -> list[Fragment]:
+        """Return the fragments of one `tool_calls` array that can leave, each with its call.
+
+        What opens a call without naming it waits for the name; a call repeated whole is left out.
+
+        Args:
+            wires: the fragments as they came.
+            borrowed_id: the completion's id, which some upstreams give to each call.
+
+        Raises:
+            UpstreamMalformed: a fragment could belong to two calls, or to none.
+        """
+        fragments = []
+        first_new = len(self.calls)
+        for position, wire in enumerate(wires):
+            signs = Signs.of(wire, borrowed_id)
+            if self._is_repeat(signs):
+                continue
+            call = self._known(signs, position, len(wires), first_new)
+            if call is None:
+                call = self._begin(signs)
+            fragment = self._advance(call, signs, wire)
+            if fragment is not None:
+                fragments.append(fragment)
+        if len(self.calls) > first_new:
+            self._batch = len(self.calls) - first_new
+        return fragments
+
+    def begin(self, name: str) -> Call:
+        """Open a call whose fragments were never forwarded."""
+        call = self._begin(Signs(None, None, name, ""))
+        call.name, call.opened = name, True
+        return call
+
+    def _begin(self, signs: Signs) -> Call:
+        call = Call(len(self.calls), self._new_id(signs.id), "", signs.index, signs.id)
+        if signs.name is None and self.calls and self.calls[-1].echoed:
+            call.name = self.calls[-1].name
+        self.calls.append(call)
+        return call
+
+    def _advance(self, call: Call, signs: Signs, wire: dict[str, Any]) -> Fragment | None:
+        opening = not call.opened and bool(call.name or signs.name)
+        waited = "" if call.opened else call.arguments.text
+        if signs.name and signs.name != call.name:
+            call.name += signs.name
+        call.echoed = call.opened and call.arguments.complete and not signs.arguments.strip()
+        call.arguments.feed(signs.arguments)
+        if opening:
+            call.opened = True
+            if waited:
+                wire["function"]["arguments"] = waited + signs.arguments
+        return Fragment(wire, call, opening) if call.opened else None
+
+    def _is_repeat(self, signs: Signs) -> bool:
+        """The very call, whole, under its own id, once more."""
+        return signs.id is not None and any(
+            call.upstream_id == signs.id
+            and call.upstream_index == signs.index
+            and call.name == signs.name
+            and call.arguments.complete
+            and call.arguments.text == signs.arguments
+            for call in self.calls
+        )
+
+    def _known(self, signs: Signs, position: int, size: int, first_new: int) -> Call | None:
+        """Return the call that the fragment continues, None where it opens a new one."""
+        if signs.id is not None:
+            return self._by_id(signs)
+        if signs.name is not None and len(self.calls) > first_new:
+            return None  # named, beside a call that the same array began
+        if signs.index is not None:
+            return self._by_index(signs)
+        if signs.name is not None:
+            return self._continued(self.calls[-1], signs) if self.calls else None
+        if size > 1 and size == self._batch:
+            return self.calls[-size:][position]
+        return self._only_open(self.calls, signs)
+
+    def _by_id(self, signs: Signs) -> Call | None:
+        same = [call for call in self.calls if call.upstream_id == signs.id]
+        exact = [call for call in same if signs.index in (None, call.upstream_index)]
+        if exact or same:
+            return self._continued((exact or same)[-1], signs)
+        at_index = [call for call in self.calls if call.upstream_index == signs.index]
+        if signs.index is None or not at_index:
+            return None
+        call = at_index[-1]
+        if signs.name is not None and call.upstream_id is not None:
+            return None  # a new id with a name is a new call, though its index is used
+        if signs.name is None and call.arguments.complete and signs.arguments.strip():
+            raise _ambiguous("its id is new, and it names no function")
+        return self._continued(call, signs)
+
+    def _by_index(self, signs: Signs) -> Call | None:
+        at_index = [call for call in self.calls if call.upstream_index == signs.index]
+        if at_index and signs.name is not None:
+            return self._continued(at_index[-1], signs)
+        if at_index or signs.name is None:
+            return self._only_open(at_index or self.calls, signs)
+        return None
+
+    def _continued(self, call: Call, signs: Signs) -> Call | None:
+        """`call` is the one the fragment would continue: does its name speak for a new one?"""
+        if signs.name is None or not call.name:
+            return call
+        if call.arguments.complete:
+            return call if signs.name == call.name and not signs.arguments.strip() else None
+        if signs.name == call.name:
+            return call
+        if call.arguments.begun:
+            return None  # a call cut short, then another
+        if signs.id is not None and signs.id == call.upstream_id and signs.index == call.upstream_index:
+            return call  # its own id and index: the name comes in pieces
+        if call.name + signs.name in self._tools:
+            return call
+        if call.name in self._tools or signs.name in self._tools:
+            return None
+        raise _ambiguous("it names another function, without an id, before the call had arguments")
+
+    def _only_open(self, calls: list[Call], signs: Signs) -> Call | None:
+        """The one call among `calls` that a nameless fragment can continue; None begins a new one."""
+        if len(calls) == 1 and not calls[0].echoed:
+            return calls[0]
+        incomplete = [call for call in calls if not call.arguments.complete]
+        if len(incomplete) > 1:
+            raise _ambiguous("it has neither id nor name, and several calls are open")
+        if incomplete:
+            return incomplete[0]
+        if not calls or calls[-1].echoed:
+            return None
+        if signs.arguments.strip():
+            raise _ambiguous("it has neither id nor name, and the calls before it are complete")
+        return calls[-1]
+
+
+def _ambiguous(why: str) -> UpstreamMalformed:
+    return UpstreamMalformed(f"The upstream sent a piece of a tool call that cannot be placed: {why}.")

@@ -1,0 +1,240 @@
+"""The vocabulary of the rewriter: what is known of a stream and of each of its choices.
+
+A chunk is the JSON object in an event; it stays a plain dict, as orjson gives
+it. What a stream remembers from chunk to chunk is here.
+"""
+
+import enum
+import hashlib
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from proxy.wire.calls import CallTracker
+from proxy.wire.previews import Previews
+from proxy.wire.requests import Endpoint, Request
+
+Chunk = dict[str, Any]
+Choice = dict[str, Any]
+
+CHAT_CHUNK: Final = "chat.completion.chunk"
+OBJECTS: Final = {Endpoint.CHAT: CHAT_CHUNK, Endpoint.COMPLETIONS: "text_completion"}
+ID_PREFIXES: Final = {Endpoint.CHAT: "chatcmpl-", Endpoint.COMPLETIONS: "cmpl-"}
+#: A model nobody named. Clients want a string that is not empty.
+NAMELESS_MODEL: Final = "unknown"
+#: Texts that a delta can carry besides its content.
+REASONING: Final = ("reasoning_content", "reasoning")
+TEXTS: Final = ("content", *REASONING, "refusal")
+#: Later than any second of this millennium's first half: milliseconds, or finer.
+MAX_SECONDS: Final = 10**11
+
+CHUNK_KEYS: Final = (
+    "id",
+    "object",
+    "created",
+    "model",
+    "service_tier",
+    "system_fingerprint",
+    "choices",
+    "usage",
+)
+CHAT_CHOICE_KEYS: Final = ("index", "delta", "logprobs", "finish_reason")
+TEXT_CHOICE_KEYS: Final = ("index", "text", "logprobs", "finish_reason")
+
+
+class Phase(enum.Enum):
+    """Where a choice stands. Only the machine moves it, after the repairs."""
+
+    AWAITING_ROLE = enum.auto()
+    STREAMING = enum.auto()
+    FINISHED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the pure floor cannot know by itself.
+
+    Attributes:
+        token: 24 or more random letters and digits, made for this answer.
+        began: the second (Unix time) at which the answer began.
+        mapped: the configuration mapped the model: the answer bears the client's name.
+    """
+
+    token: str
+    began: int
+    mapped: bool = False
+
+
+@dataclass(slots=True)
+class Identity:
+    """What is the same in every chunk of a stream."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+
+    def is_in(self, chunk: Chunk) -> bool:
+        """The chunk bears this identity already."""
+        created = chunk.get("created")
+        return (
+            chunk.get("id") == self.id
+            and chunk.get("model") == self.model
+            and created == self.created
+            and type(created) is int  # a float of the same value is written otherwise
+            and chunk.get("object") == self.object
+        )
+
+
+@dataclass(slots=True)
+class Held:
+    """A chunk that does nothing but finish choices, until they are known to be over.
+
+    Attributes:
+        chunk: the chunk, repaired.
+        data: its own bytes; None once it must be written anew.
+    """
+
+    chunk: Chunk
+    data: bytes | None
+
+
+@dataclass(slots=True)
+class ChoiceState:
+    """What is remembered of one choice.
+
+    Attributes:
+        index: its index as it leaves us.
+        calls: tells its tool calls apart.
+        finish: the finish reason that is held back until the choice is over.
+        early_finish: the weightiest reason so far, also if more deltas followed it.
+        finished_with_text: its finish reason came beside a delta, at least once.
+        holder: the chunk that brought the reason and nothing else.
+        owes_role: the role must leave in a frame of its own before the next delta.
+        text: its content so far, kept only where calls are possible and text may be repeated.
+        halves: by the delta's key, the first half of a code point whose second is still to come.
+        waiting: by the delta's key, text that may still turn out to be markup.
+        previews: calls that the upstream sends again and again while they grow.
+        function_name: the name of a legacy function call, once it was seen.
+        scratch: what single repairs remember, under keys of their own.
+    """
+
+    index: int
+    calls: CallTracker
+    phase: Phase = Phase.AWAITING_ROLE
+    finish: str | None = None
+    early_finish: str | None = None
+    holder: Held | None = None
+    finished_with_text: bool = False
+    owes_role: bool = False
+    previews: Previews = field(default_factory=Previews)
+    text: list[str] = field(default_factory=list)
+    halves: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    function_name: str | None = None
+    scratch: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def made_calls(self) -> bool:
+        """The model called a tool or a function."""
+        return bool(self.calls.calls) or self.function_name is not None
+
+
+@dataclass(slots=True)
+class StreamState:
+    """What is remembered of one stream.
+
+    Attributes:
+        early_finishes: how often a choice went on after its finish reason.
+        usage: the last usage that was not all zero, else the last.
+        usage_on_chunks: usage came beside choices, as LocalAI sent it up to v4.2.4.
+        whole: a whole body came in the place of a stream.
+        rough: the chunk at hand is JSON that only lenient parsers read.
+        repairs: how often each repair acted.
+    """
+
+    request: Request
+    origin: Origin
+    identity: Identity | None = None
+    choices: dict[int, ChoiceState] = field(default_factory=dict)
+    early_finishes: int = 0
+    usage: dict[str, Any] | None = None
+    usage_on_chunks: bool = False
+    call_ids: set[str] = field(default_factory=set)
+    rough: bool = False
+    whole: bool = False
+    repairs: dict[str, int] = field(default_factory=dict)
+    _made_ids: int = 0
+
+    def count(self, name: str, times: int = 1) -> None:
+        """Count a repair under its name."""
+        self.repairs[name] = self.repairs.get(name, 0) + times
+
+    def choice(self, index: int) -> ChoiceState:
+        """Return the state of the choice with this index, made at its first sight."""
+        state = self.choices.get(index)
+        if state is None:
+            calls = CallTracker(self.request.tools or frozenset(), self.new_call_id)
+            state = self.choices[index] = ChoiceState(index, calls)
+        return state
+
+    def new_call_id(self, upstream_id: str | None) -> str:
+        """Return the id for a new call: the upstream's, unless another call has it."""
+        call_id = upstream_id
+        while not call_id or call_id in self.call_ids:
+            self._made_ids += 1
+            seed = f"{self.origin.token}:{self._made_ids}".encode()
+            call_id = "call_" + hashlib.blake2b(seed, digest_size=12).hexdigest()
+        self.call_ids.add(call_id)
+        return call_id
+
+    def identify(self, chunk: Chunk) -> Identity:
+        """Return the stream's identity; the first chunk that leaves decides what stays."""
+        if self.identity is None:
+            self.identity = first_identity(self.request, self.origin, chunk)
+        return self.identity
+
+
+def first_identity(request: Request, origin: Origin, chunk: Chunk) -> Identity:
+    """Take from the first chunk what is right in it, and make up the rest."""
+    chunk_id, model = chunk.get("id"), chunk.get("model")
+    if not isinstance(chunk_id, str) or not chunk_id:
+        chunk_id = ID_PREFIXES[request.endpoint] + origin.token
+    if origin.mapped or not isinstance(model, str) or not model:
+        model = request.model or NAMELESS_MODEL
+    created = seconds(chunk.get("created"))
+    return Identity(
+        id=chunk_id,
+        object=OBJECTS[request.endpoint],
+        created=origin.began if created is None else created,
+        model=model,
+    )
+
+
+def seconds(created: Any) -> int | None:
+    """Return whole seconds of Unix time, or None where `created` tells no time.
+
+    Floats are cut, numeric strings read, milliseconds and finer units brought to seconds.
+    """
+    if isinstance(created, str):
+        try:
+            created = float(created)
+        except ValueError:
+            return None
+    if isinstance(created, bool) or not isinstance(created, int | float) or not math.isfinite(created):
+        return None
+    while created > MAX_SECONDS:
+        created //= 1000
+    return int(created) if created >= 1 else None
+
+
+def says_something(choice: Choice) -> bool:
+    """The choice carries more than its finish: a delta, text, or probabilities."""
+    return bool(choice.get("delta") or choice.get("text") or choice.get("logprobs"))
+
+
+def in_order(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return `value` with `keys` first, as OpenAI orders them, then whatever else it has."""
+    ordered = {key: value[key] for key in keys if key in value}
+    ordered.update(value)
+    return ordered

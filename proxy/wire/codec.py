@@ -1,0 +1,100 @@
+"""JSON as upstreams write it, JSON as it leaves.
+
+orjson does both wherever it can. Where it refuses what other parsers accept
+(NaN, Infinity, lone surrogates, raw control characters, invalid UTF-8) the
+standard library reads it, and the value is marked as rough: it must be written
+anew, cleanly.
+"""
+
+import json
+import math
+import re
+from typing import Any, Final
+
+import orjson
+
+#: Bytes that are no UTF-8 arrive in strings as U+DC80 … U+DCFF, so that halves can still be joined.
+ESCAPED_BYTES: Final = "surrogateescape"
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+REPLACEMENT: Final = "\ufffd"
+#: Where the halves of a code point can come in two chunks.
+TEXT_KEYS: Final = frozenset({"content", "reasoning_content", "reasoning", "refusal", "text"})
+#: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
+LEAST_LOGPROB: Final = -9999.0
+
+
+class NotJSON(ValueError):
+    """No parser of ours reads it, or none can write it again."""
+
+
+def loads(data: bytes) -> tuple[Any, bool]:
+    """Parse `data`; the second value says whether it is rough: readable, but not clean JSON.
+
+    Raises:
+        NotJSON: neither parser reads it.
+    """
+    try:
+        return orjson.loads(data), False
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", ESCAPED_BYTES)
+    try:
+        value = json.loads(text, strict=False)
+    except (ValueError, RecursionError) as error:
+        raise NotJSON(str(error)) from None
+    return value, True
+
+
+def dumps(value: Any) -> bytes:
+    """Write `value` as compact JSON in UTF-8. It must hold no lone surrogates; see `scrub`.
+
+    Raises:
+        NotJSON: it is nested too deeply to be written.
+    """
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits, or nesting beyond orjson's 254
+        pass
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
+            "utf-8", "replace"
+        )
+    except RecursionError:
+        raise NotJSON("nested too deeply") from None
+
+
+def scrub(value: Any, keep: frozenset[str] = frozenset()) -> Any:
+    """Return a rough value made clean: U+FFFD for lone surrogates, finite numbers only.
+
+    Strings under the keys in `keep` stay as they are: halves in them may still be joined.
+
+    Raises:
+        NotJSON: it is nested too deeply to be walked.
+    """
+    try:
+        return _scrubbed(value, "", keep)
+    except RecursionError:
+        raise NotJSON("nested too deeply") from None
+
+
+def _scrubbed(value: Any, key: str, keep: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return value if key in keep else clean_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return LEAST_LOGPROB if "logprob" in key else None
+    if isinstance(value, dict):
+        return {clean_text(name): _scrubbed(item, name, keep) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(item, key, keep) for item in value]
+    return value
+
+
+def clean_text(text: str) -> str:
+    """Return `text` with its surrogate pairs joined and U+FFFD for each that has no other half."""
+    if not SURROGATE.search(text):
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return SURROGATE.sub(REPLACEMENT, joined)

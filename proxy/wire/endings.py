@@ -1,0 +1,183 @@
+"""How choices begin and end, and what is held back until they do.
+
+A finish reason may come early, twice, or on every chunk, so the frame that
+brings it waits until its choice is known to be over; usage waits for the end of
+the stream. A frame that proves right leaves with its own bytes.
+"""
+
+from typing import Any
+
+from proxy.errors import UpstreamMalformed
+from proxy.wire import codec
+from proxy.wire.chunk import Choice, ChoiceState, Chunk, Held, Phase, StreamState
+from proxy.wire.frames import FrameWriter
+from proxy.wire.plan import Plan, run
+from proxy.wire.repairs.usage import completed, has_counts
+from proxy.wire.requests import Endpoint
+
+
+class Endings:
+    """Holds the finish frames and the usage of one stream, and sends them in their time."""
+
+    __slots__ = ("_held", "_is_chat", "_plan", "_steps", "_stream", "_trailer", "_writer")
+
+    def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter) -> None:
+        self._stream = stream
+        self._plan = plan
+        self._steps = plan.steps[stream.request.endpoint]
+        self._is_chat = stream.request.endpoint is Endpoint.CHAT
+        self._writer = writer
+        self._held: list[Held] = []
+        self._trailer: Held | None = None
+
+    @property
+    def all_finished(self) -> bool:
+        """There was at least one choice, and the upstream has finished each."""
+        choices = self._stream.choices.values()
+        return bool(choices) and all(state.finish is not None for state in choices)
+
+    def begin(self, state: ChoiceState) -> None:
+        """Begin a choice, with a role frame where its role has to leave on its own."""
+        state.phase = Phase.STREAMING
+        if state.owes_role:
+            state.owes_role = False
+            self._writer.choice({"index": state.index, "delta": {"role": "assistant"}, "finish_reason": None})
+
+    def hold(self, chunk: Chunk, data: bytes | None) -> None:
+        """Hold a chunk whose choices do nothing but finish.
+
+        Args:
+            chunk: the chunk, repaired.
+            data: its own bytes, None where it must be written anew.
+        """
+        held = Held(chunk, data)
+        self._held.append(held)
+        for choice in chunk["choices"]:
+            self._state(choice).holder = held
+
+    def release_others(self, state: ChoiceState) -> None:
+        """Let go of the finish frames of other choices, while no finish has ever come early.
+
+        A frame of one choice is no sign that another is over; but where each
+        finish so far stood alone and was the last of its choice, this one is too.
+        """
+        if self._stream.early_finishes:
+            return
+        for held in [held for held in self._held if held is not state.holder]:
+            self._held.remove(held)
+            self._release(held)
+
+    def finish(self) -> None:
+        """End every choice, and the stream but for its `[DONE]`.
+
+        Raises:
+            UpstreamMalformed: something that was begun cannot be ended.
+        """
+        stream = self._stream
+        if not stream.choices:
+            stream.choice(0)
+        for held in self._held:
+            self._release(held)
+        self._held.clear()
+        for state in stream.choices.values():
+            if state.phase is not Phase.FINISHED:
+                self._finish_anew(state)
+        if stream.request.include_usage:
+            self._send_usage()
+
+    def _release(self, held: Held) -> None:
+        """Send a held finish frame, for those of its choices that it still holds."""
+        choices = [choice for choice in held.chunk["choices"] if self._state(choice).holder is held]
+        if len(choices) < len(held.chunk["choices"]):
+            held = Held({**held.chunk, "choices": choices}, None)
+        for choice in choices:
+            state = self._state(choice)
+            self._flush(state)
+            if choice["finish_reason"] != state.finish:
+                choice["finish_reason"] = state.finish
+                held.data = None
+            if run(self._steps.finish, self._stream, choice, state):
+                held.data = None
+            state.phase = Phase.FINISHED
+        if choices:
+            self._writer.chunk(held.chunk, held.data)
+
+    def _state(self, choice: Choice) -> ChoiceState:
+        index = choice.get("index")
+        return self._stream.choice(index if type(index) is int else 0)
+
+    def _finish_anew(self, state: ChoiceState) -> None:
+        """Make the finish frame that a choice never had, or had only with its last delta."""
+        if state.phase is Phase.AWAITING_ROLE:
+            if self._is_chat and "missing-role" in self._plan.on:
+                self._stream.count("missing-role")
+                state.owes_role = True
+            self.begin(state)
+        self._flush(state)
+        state.phase = Phase.FINISHED
+        if state.finish is None:
+            if "missing-finish" not in self._plan.on:
+                return
+            self._stream.count("missing-finish")
+        choice: Choice = {"index": state.index, "delta": {}}
+        if not self._is_chat:
+            choice = {"index": state.index, "text": "", "logprobs": None}
+        choice["finish_reason"] = state.early_finish or "stop"
+        run(self._steps.finish, self._stream, choice, state)
+        self._writer.choice(choice)
+
+    def _flush(self, state: ChoiceState) -> None:
+        """Send what waited for a second half, or for the last word on a call, and got none."""
+        if state.calls.nameless:
+            raise UpstreamMalformed("The upstream began a tool call and never named its function.")
+        said = state.waiting | {key: state.waiting.get(key, "") + codec.REPLACEMENT for key in state.halves}
+        state.halves.clear()
+        state.waiting.clear()
+        if said:
+            choice: Choice = {"index": state.index, "finish_reason": None}
+            self._writer.choice(choice | ({"delta": said} if self._is_chat else said))
+        for name, arguments in state.previews.fold():
+            self._send_call(state, name, arguments)
+
+    def _send_call(self, state: ChoiceState, name: str, arguments: str) -> None:
+        call = state.calls.begin(name)
+        wire: dict[str, Any] = {"index": call.index, "id": call.id, "type": "function"}
+        wire["function"] = {"name": name, "arguments": arguments}
+        choice: Choice = {"index": state.index, "delta": {"tool_calls": [wire]}, "finish_reason": None}
+        run(self._steps.after_calls, self._stream, choice, state)
+        self._writer.choice(choice)
+
+    def take_usage(self, chunk: Chunk) -> None:
+        """Remember the usage that a chunk reports; the last that is not all zero counts."""
+        for usage in (chunk.get("usage"), *(choice.get("usage") for choice in chunk["choices"])):
+            if isinstance(usage, dict):
+                self._stream.usage_on_chunks |= bool(chunk["choices"])
+                if has_counts(usage) or self._stream.usage is None:
+                    self._stream.usage = usage
+
+    def without_choices(self, chunk: Chunk, data: bytes | None) -> None:
+        """Keep the usage chunk for the end where it was asked for; nothing else has no choices."""
+        if chunk.get("usage") is None:
+            self._stream.count("chunk-without-choices")
+        elif not self._stream.request.include_usage:
+            self._stream.count("unasked-usage")
+        else:
+            self._trailer = Held(chunk, data)
+
+    def _send_usage(self) -> None:
+        stream, trailer = self._stream, self._trailer
+        usage = stream.usage or {}
+        if "incomplete-usage" in self._plan.on and completed(usage) != usage:
+            stream.count("incomplete-usage")
+            usage = completed(usage)
+        if trailer is None:
+            if "missing-usage" in self._plan.on:
+                stream.count("missing-usage")
+                self._writer.usage(usage)
+            return
+        chunk = trailer.chunk
+        changed = not stream.identify(chunk).is_in(chunk) and run(self._steps.envelope, stream, chunk)
+        if changed or chunk["usage"] != usage:
+            chunk["usage"] = usage
+            trailer.data = None
+        self._writer.chunk(chunk, trailer.data)

@@ -1,0 +1,184 @@
+"""Bytes into events, for upstreams that speak the event stream badly, or not at all.
+
+`decoder` looks at the first byte that says something: `{` or `[` begins bare
+JSON (one body, or a line per chunk), everything else is an event stream. Both
+decoders deliver events, with the byte that ends them, within the same limit.
+"""
+
+import re
+from typing import Final
+
+from proxy.wire.codec import NotJSON, loads
+from proxy.wire.sse import BOM, Event, EventDecoder
+
+DONE: Final = b"[DONE]"
+_BLANK: Final = b" \t\r\n"
+BACKSLASH: Final = 0x5C
+#: As much of an upstream's stray text as is worth reporting.
+MAX_STRAY: Final = 4096
+#: An escape with what it escapes, where that has come; a quote; a bracket.
+_STRUCTURE: Final = re.compile(rb'\\.?|["{}\[\]]', re.DOTALL)
+
+
+def is_object(data: bytes) -> bool:
+    """`data` is one complete JSON object: a cut one never is."""
+    data = data.strip()
+    if data[:1] != b"{" or data[-1:] != b"}":
+        return False
+    try:
+        return isinstance(loads(data)[0], dict)
+    except NotJSON:
+        return False
+
+
+class TolerantDecoder(EventDecoder):
+    """The event stream of servers that leave something out.
+
+    Where the standard would join or ignore, and the line is complete in itself,
+    it becomes an event: a second `data` line after a complete object (the blank
+    line is missing), an object or `[DONE]` without `data:`, an `error:` line.
+
+    Attributes:
+        stray: the first of the text that is no field at all: a gateway's page, a panic.
+    """
+
+    __slots__ = ("_unseparated", "stray")
+
+    def __init__(self, limit: int = 0) -> None:
+        super().__init__(limit)
+        self.stray = b""
+        self._unseparated = False  # blank lines are missing: an event ends with its line
+
+    def on_further_data(self) -> None:
+        """Deliver a complete object instead of joining the next line to it."""
+        if len(self._lines) == 1 and is_object(self._lines[0]):
+            self.note("missing-blank-line")
+            self._unseparated = True
+            self._dispatch()
+
+    def on_ignored_line(self, line: bytes) -> None:
+        """Deliver what is an event but for its field name."""
+        name, _, value = line.partition(b":")
+        if name == b"error" and value.strip():
+            self.note("error-field")
+            self._deliver(Event(value.strip(), b"error"))
+        elif line.strip() == DONE:
+            self.note("bare-done")
+            self._deliver(Event(DONE))
+        elif is_object(line):
+            self.note("bare-json")
+            self._deliver(Event(line.strip()))
+        else:
+            self.note("ignored-line")
+            if len(self.stray) < MAX_STRAY:
+                self.stray += line[:MAX_STRAY] + b"\n"
+
+    def _deliver(self, event: Event) -> None:
+        if self._lines:
+            self._dispatch()
+        self._ready.append(event)
+
+    def _data(self, value: bytes, size: int) -> None:
+        super()._data(value, size)
+        if self._unseparated and len(self._lines) == 1 and (value.strip() == DONE or is_object(value)):
+            self.note("missing-blank-line")
+            self._dispatch()
+
+
+class JSONDecoder:
+    """JSON values one after the other, with space, `data:` or nothing between them.
+
+    It has the attributes and methods of `TolerantDecoder` that the rewriter uses.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_buffer",
+        "_depth",
+        "_in_string",
+        "_limit",
+        "_scanned",
+        "deviations",
+        "overflowed",
+        "stray",
+    )
+
+    def __init__(self, limit: int = 0) -> None:
+        self._limit = limit
+        self._buffer = bytearray()
+        self._begin = 0  # where the value or the gap before it begins
+        self._scanned = 0  # what has been looked at
+        self._depth = 0
+        self._in_string = False
+        self.deviations: dict[str, int] = {}
+        self.overflowed = False
+        self.stray = b""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the values that end within `data`, each as an event."""
+        events: list[Event] = []
+        if self.overflowed:
+            return events
+        self._buffer += data
+        for match in _STRUCTURE.finditer(self._buffer, self._scanned):
+            self._scanned = match.end()
+            mark = match.group()
+            if mark[0] == BACKSLASH:
+                if len(mark) == 1:  # what it escapes is still to come
+                    self._scanned = match.start()
+            elif mark == b'"':
+                self._in_string = not self._in_string
+            elif not self._in_string:
+                self._bracket(mark in b"{[", match.start(), events)
+        self._scanned = max(self._scanned, len(self._buffer) - 1)
+        del self._buffer[: self._begin]
+        self._scanned -= self._begin
+        self._begin = 0
+        if self._limit and len(self._buffer) > self._limit:
+            self.overflowed = True
+            self._buffer.clear()
+        return events
+
+    def finish(self) -> list[Event]:
+        """Return the rest that is no complete value, if it is more than space."""
+        rest = _between(bytes(self._buffer))
+        self._buffer.clear()
+        return [Event(rest)] if rest else []
+
+    def _bracket(self, opens: bool, place: int, events: list[Event]) -> None:
+        if opens and not self._depth:
+            gap = _between(bytes(self._buffer[self._begin : place]))
+            if gap:
+                events.append(Event(gap))
+            self._begin = place
+        self._depth += 1 if opens else -1
+        if self._depth <= 0:
+            self._depth = 0
+            value = bytes(self._buffer[self._begin : place + 1])
+            events.append(Event(DONE if value.strip() == DONE else value))
+            self._begin = place + 1
+
+
+def _between(gap: bytes) -> bytes:
+    """What of the bytes between two values says something."""
+    return gap.strip(b" \t\r\n,").removesuffix(b"data:").strip()
+
+
+def decoder(first: bytes, limit: int) -> TolerantDecoder | JSONDecoder | None:
+    """Choose by the first bytes of a body; None while they say nothing yet."""
+    if BOM.startswith(first):
+        return None
+    first = first.removeprefix(BOM).lstrip(_BLANK)
+    if not first:
+        return None
+    if first[:1] in (b"{", b"["):
+        chosen = JSONDecoder(limit)
+        chosen.deviations["bare-json"] = 1
+        return chosen
+    return TolerantDecoder(limit)
+
+
+def split(data: bytes) -> list[bytes]:
+    """Return the JSON values in the data of one event, and the text between them."""
+    values = JSONDecoder()
+    return [event.data for event in (*values.feed(data), *values.finish())]

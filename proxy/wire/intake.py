@@ -1,0 +1,140 @@
+"""Events into chunks: tells chunks from errors, and both from all else that comes as an event."""
+
+from typing import Any, Final
+
+from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
+from proxy.wire import codec, framing, reported
+from proxy.wire.chunk import StreamState
+from proxy.wire.machine import ChunkMachine
+from proxy.wire.sse import Event
+
+#: What servers send as data to keep a connection open.
+KEEP_ALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep alive", b"heartbeat"})
+#: `[DONE]` as it is also spelt.
+DONES: Final = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"[ done ]", b"done"})
+WHOLE_OBJECTS: Final = frozenset({"chat.completion", "text_completion"})
+#: How much of something unreadable an error quotes, in characters.
+MAX_QUOTE: Final = 200
+
+
+class Intake:
+    """Reads the events of one stream and gives its chunks to the machine.
+
+    Attributes:
+        events: how many events said something; keep-alives and empty ones do not count.
+    """
+
+    __slots__ = ("_machine", "_stream", "events")
+
+    def __init__(self, stream: StreamState, machine: ChunkMachine) -> None:
+        self.events = 0
+        self._stream = stream
+        self._machine = machine
+
+    def receive(self, event: Event, *, bare: bool = False) -> bool:
+        """Take one event; return whether it says that the stream is over.
+
+        Args:
+            event: the event.
+            bare: it is a value of a JSON body, no event of an event stream.
+
+        Raises:
+            UpstreamError: it is an error, or cannot be understood.
+        """
+        data = event.data
+        if data == framing.DONE:
+            self.events += 1
+            return True
+        if event.event == b"error" and data.strip():
+            self.events += 1
+            raise self._error_event(data)
+        try:
+            value, rough = codec.loads(data)
+        except codec.NotJSON:
+            return self._not_json(data)
+        self.events += 1
+        self._stream.rough = rough
+        try:
+            if not rough:
+                self._value(value, _on_one_line(data), bare)
+            else:
+                self._stream.count("rough-json")
+                self._value(codec.scrub(value, keep=codec.TEXT_KEYS), None, bare)
+        except codec.NotJSON as error:
+            raise UpstreamMalformed(
+                f"The upstream sent an event that cannot be rewritten: {error}."
+            ) from None
+        return False
+
+    def _value(self, value: Any, data: bytes | None, bare: bool) -> None:
+        if isinstance(value, dict):
+            self._object(value, data, bare)
+        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            if reported.is_error(value[0]):
+                raise self._counted(*reported.from_value(value))
+            for item in value:
+                self._object(item, None, bare)
+        elif isinstance(value, str) and value.strip():
+            raise self._text(value)
+        else:
+            self._stream.count("foreign-event")
+
+    def _object(self, value: dict[str, Any], data: bytes | None, bare: bool) -> None:
+        """Take a JSON object: an error, a chunk, or something of the upstream's own."""
+        if reported.is_error(value):
+            if value.get("choices"):
+                self._stream.count("error-in-chunk")
+            raise self._counted(*reported.from_value(value))
+        if "choices" in value or isinstance(value.get("usage"), dict):
+            self._stream.whole = bare and value.get("object") in WHOLE_OBJECTS
+            self._machine.receive(value, data)
+            return
+        self._stream.count("foreign-event")
+
+    def _not_json(self, data: bytes) -> bool:
+        """Take data that is no JSON: nothing, a sign of life, several objects, or an error's text."""
+        word = data.strip()
+        if not word:
+            self._stream.count("empty-data")
+        elif word == framing.DONE or word.lower() in DONES:
+            if word != framing.DONE:
+                self._stream.count("bare-done")
+            self.events += 1
+            return True
+        elif word[:1] == b":" or word.lower() in KEEP_ALIVES:
+            self._stream.count("comment-as-data")
+        else:
+            pieces = framing.split(word)
+            if len(pieces) < 2 or not framing.is_object(pieces[0]):
+                self.events += 1
+                raise self._text(pieces[0].decode("utf-8", "replace"))
+            self._stream.count("concatenated-json")
+            return any(self.receive(Event(piece)) for piece in pieces)
+        return False
+
+    def _text(self, text: str) -> UpstreamError:
+        if text[:1] in "{[" and "error" not in text[:MAX_QUOTE]:
+            return UpstreamMalformed(f"The upstream sent an event that is not valid JSON: {text[:MAX_QUOTE]}")
+        return self._counted(*reported.from_text(text))
+
+    def _error_event(self, data: bytes) -> UpstreamReported:
+        self._stream.count("error-event")
+        try:
+            value, _ = codec.loads(data)
+        except codec.NotJSON:
+            value = None
+        if isinstance(value, dict | list):
+            return self._counted(*reported.from_value(value))
+        return self._counted(*reported.from_text(data.decode("utf-8", "replace")))
+
+    def _counted(self, error: UpstreamReported, forms: list[str]) -> UpstreamReported:
+        for form in forms:
+            self._stream.count(form)
+        return error
+
+
+def _on_one_line(data: bytes) -> bytes:
+    """An event's own bytes as they may leave: JSON has no line end that would mean anything."""
+    if b"\n" in data:
+        data = data.replace(b"\n", b" ")
+    return data if data[:1] == b"{" and data[-1:] == b"}" else data.strip()

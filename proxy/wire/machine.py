@@ -1,0 +1,185 @@
+"""Chunks in, frames out: the repairs in their order, and a phase for each choice.
+
+Frames of the proxy's own are born at two places only: here, when a choice
+begins (its role), and in `endings`, when it or the stream ends. Text never waits.
+"""
+
+from typing import Any, Final
+
+from proxy.errors import UpstreamMalformed
+from proxy.wire.chunk import Choice, ChoiceState, Chunk, Phase, StreamState, says_something
+from proxy.wire.endings import Endings
+from proxy.wire.frames import FrameWriter
+from proxy.wire.plan import Plan, run
+from proxy.wire.repairs.entry import DROPPED, KEPT, REPAIRED, Outcome
+from proxy.wire.requests import Endpoint
+
+#: Of two finish reasons of one choice the one that says more stays.
+WEIGHT: Final = {"stop": 0, "tool_calls": 1, "function_call": 1, "length": 2, "content_filter": 3}
+
+
+class ChunkMachine:
+    """Turns the chunks of one stream into frames, which go to the writer."""
+
+    __slots__ = ("_endings", "_is_chat", "_plan", "_steps", "_stream", "_writer")
+
+    def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter, endings: Endings) -> None:
+        self._stream = stream
+        self._plan = plan
+        self._steps = plan.steps[stream.request.endpoint]
+        self._is_chat = stream.request.endpoint is Endpoint.CHAT
+        self._writer = writer
+        self._endings = endings
+
+    def receive(self, chunk: Chunk, data: bytes | None) -> None:
+        """Take one chunk.
+
+        Args:
+            chunk: a JSON object that is no error. It is rewritten in place.
+            data: its bytes on one line, to be forwarded if nothing is wrong; None
+                where it must be written anew in any case.
+
+        Raises:
+            UpstreamError: it cannot be understood, or means failure.
+        """
+        steps, stream = self._steps, self._stream
+        changed = data is None
+        if not self._well_shaped(chunk):
+            changed |= run(steps.shape, stream, chunk)
+            self._require_shape(chunk)
+        choices = chunk["choices"]
+        reports = "usage" in chunk or any("usage" in choice for choice in choices)
+        if reports:
+            self._endings.take_usage(chunk)
+        if not choices:
+            self._endings.without_choices(chunk, None if changed else data)
+            return
+        if not stream.identify(chunk).is_in(chunk):
+            changed |= run(steps.envelope, stream, chunk)
+        if reports or stream.request.include_usage:
+            changed |= run(steps.usage, stream, chunk)
+        kept: list[Choice] = []
+        finishing: list[Choice] = []
+        for position, choice in enumerate(choices):
+            outcome = self._choice(choice, position, chunk)
+            changed |= outcome is not KEPT
+            if outcome is not DROPPED:
+                (finishing if choice.get("finish_reason") else kept).append(choice)
+        own = None if changed else data
+        if kept:
+            whole = len(kept) == len(choices)
+            self._writer.chunk(chunk if whole else {**chunk, "choices": kept}, own if whole else None)
+        if finishing:
+            whole = len(finishing) == len(choices)
+            self._endings.hold(chunk if whole else {**chunk, "choices": finishing}, own if whole else None)
+
+    def _choice(self, choice: Choice, position: int, chunk: Chunk) -> Outcome:
+        """Repair one choice and move its phase. What is left in it may leave."""
+        steps, stream = self._steps, self._stream
+        changed = False
+        for name, apply in steps.index:
+            if apply(choice, position, stream):
+                stream.count(name)
+                changed = True
+        index = choice.get("index")
+        state = stream.choice(index if type(index) is int else position)
+        if len(stream.choices) > 1:
+            self._endings.release_others(state)
+        if stream.rough or state.halves:
+            changed |= run(steps.text, stream, choice, state)
+        changed |= run(steps.choice, stream, choice, state)
+        if self._is_chat and ("tool_calls" in choice["delta"] or "function_call" in choice["delta"]):
+            changed |= self._calls(choice, state, chunk)
+        outcome = REPAIRED if changed else KEPT
+        for name, apply in steps.rest:
+            result = apply(choice, state, stream)
+            if result:
+                stream.count(name)
+                outcome = max(outcome, result)
+        if state.phase is Phase.AWAITING_ROLE:
+            self._endings.begin(state)
+        return max(outcome, self._settle(choice, state))
+
+    def _settle(self, choice: Choice, state: ChoiceState) -> Outcome:
+        """Take the finish reason away where the choice says anything: then it is no last frame."""
+        reason = choice.get("finish_reason")
+        says = says_something(choice)
+        if state.phase is Phase.FINISHED:
+            if says:
+                raise UpstreamMalformed(
+                    f"The upstream continued choice {state.index} after it had finished it."
+                )
+            self._stream.count("repeated-finish")
+            return DROPPED
+        if state.finish is not None and (says or reason):
+            self._stream.count("early-finish" if says else "repeated-finish")
+            self._stream.early_finishes += says
+            state.finish = state.holder = None
+        if not reason:
+            return KEPT
+        if WEIGHT.get(reason, 0) >= WEIGHT.get(state.early_finish or "", 0):
+            state.early_finish = reason
+        state.finish = state.early_finish
+        if not says:
+            return KEPT
+        if not state.finished_with_text:
+            self._stream.count("early-finish")
+            state.finished_with_text = True
+        choice["finish_reason"] = None
+        return REPAIRED
+
+    def _calls(self, choice: Choice, state: ChoiceState, chunk: Chunk) -> bool:
+        """Repair the calls of a delta; the tracker says which call each fragment means."""
+        steps, stream = self._steps, self._stream
+        delta = choice["delta"]
+        changed = run(steps.calls, stream, choice, state)
+        wires = delta.get("tool_calls")
+        if wires:
+            if not isinstance(wires, list) or not all(map(_is_call, wires)):
+                raise UpstreamMalformed("The upstream sent a tool call that is no object.")
+            borrowed_id = chunk.get("id")
+            if stream.usage_on_chunks and not stream.whole and "reemitted-call" in self._plan.on:
+                wires = self._sift(wires, borrowed_id, state)
+            fragments = state.calls.identify(wires, borrowed_id)
+            for fragment in fragments:
+                changed |= run(steps.call, stream, fragment)
+            if len(fragments) < len(delta["tool_calls"]):
+                delta["tool_calls"] = [fragment.wire for fragment in fragments]
+                changed = True
+                if not fragments:
+                    del delta["tool_calls"]
+        return run(steps.after_calls, stream, choice, state) or changed
+
+    def _sift(self, wires: list[Any], borrowed_id: Any, state: ChoiceState) -> list[Any]:
+        """Keep back the calls that the upstream sends again while they grow."""
+        rest = state.previews.sift(wires, borrowed_id)
+        if len(rest) < len(wires):
+            self._stream.count("reemitted-call", len(wires) - len(rest))
+        return rest
+
+    def _well_shaped(self, chunk: Chunk) -> bool:
+        choices = chunk.get("choices")
+        if type(choices) is not list:
+            return False
+        for choice in choices:
+            if type(choice) is not dict:
+                return False
+            if self._is_chat:
+                if type(choice.get("delta")) is not dict or "message" in choice:
+                    return False
+            elif type(choice.get("text")) is not str:
+                return False
+        return True
+
+    def _require_shape(self, chunk: Chunk) -> None:
+        """What the repairs left without a skeleton cannot be looked at any further."""
+        choices = chunk.get("choices")
+        field, kind = ("delta", dict) if self._is_chat else ("text", object)
+        if not isinstance(choices, list) or not all(
+            isinstance(choice, dict) and isinstance(choice.get(field), kind) for choice in choices
+        ):
+            raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
+
+
+def _is_call(wire: Any) -> bool:
+    return isinstance(wire, dict) and isinstance(wire.get("function", {}), dict)

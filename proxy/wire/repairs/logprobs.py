@@ -1,0 +1,101 @@
+"""Log probabilities: chat's shape for chat, the legacy shape for completions."""
+
+from typing import Any
+
+from proxy.wire.chunk import Choice, ChoiceState, StreamState
+from proxy.wire.repairs.entry import CHAT, COMPLETIONS, FORM, KEPT, REPAIRED, Outcome, Scope, repair
+
+
+@repair(
+    "malformed-logprobs",
+    scope=Scope.CHOICE,
+    basis=FORM,
+    endpoints=CHAT,
+    wrong='"logprobs":{"tokens":["Hi"],"token_logprobs":[-0.1],"top_logprobs":[{"Hi":-0.1}]}',
+    right='"logprobs":{"content":[{"token":"Hi","logprob":-0.1,"bytes":null,"top_logprobs":[…]}]}',
+    breaks="choices[0].logprobs.content is None",
+    sources=("vllm#3179", "llama-cpp-python#1788"),
+    eras="O-T (whole bodies: keys missing)",
+)
+def malformed_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Bring the legacy shape of log probabilities to chat's, and fill in its keys."""
+    logprobs = choice.get("logprobs")
+    if not isinstance(logprobs, dict):
+        return KEPT
+    outcome = KEPT
+    if isinstance(logprobs.get("tokens"), list) and "content" not in logprobs:
+        choice["logprobs"] = logprobs = {"content": _from_legacy(logprobs), "refusal": None}
+        outcome = REPAIRED
+    for item in logprobs.get("content") or ():
+        outcome = max(outcome, _completed(item)) if isinstance(item, dict) else outcome
+    return outcome
+
+
+def _completed(item: dict[str, Any]) -> Outcome:
+    outcome = KEPT
+    for key, missing in (("bytes", None), ("top_logprobs", [])):
+        if key not in item or (key == "top_logprobs" and item[key] is None):
+            item[key] = missing
+            outcome = REPAIRED
+    for candidate in item["top_logprobs"]:
+        if isinstance(candidate, dict) and "bytes" not in candidate:
+            candidate["bytes"] = None
+            outcome = REPAIRED
+    return outcome
+
+
+def _from_legacy(logprobs: dict[str, Any]) -> list[dict[str, Any]]:
+    values = logprobs.get("token_logprobs") or []
+    tops = logprobs.get("top_logprobs") or []
+    content = []
+    for place, token in enumerate(logprobs["tokens"]):
+        value = values[place] if place < len(values) else None
+        top = tops[place] if place < len(tops) and isinstance(tops[place], dict) else {}
+        content.append(
+            {
+                "token": token,
+                "logprob": value if isinstance(value, int | float) else 0.0,
+                "bytes": None,
+                "top_logprobs": [
+                    {"token": other, "logprob": chance, "bytes": None} for other, chance in top.items()
+                ],
+            }
+        )
+    return content
+
+
+@repair(
+    "chat-logprobs",
+    scope=Scope.CHOICE,
+    basis=FORM,
+    endpoints=COMPLETIONS,
+    wrong='"logprobs":{"content":[{"token":"Hi","logprob":-0.1,…}]} in a text completion',
+    right='"logprobs":{"tokens":["Hi"],"token_logprobs":[-0.1],"top_logprobs":[{…}],"text_offset":[0]}',
+    breaks="completions clients: choices[0].logprobs.tokens is None",
+    sources=("llama.cpp's server: chat's shape under /v1/completions",),
+)
+def chat_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Bring chat's shape of log probabilities to the completions' one."""
+    logprobs = choice.get("logprobs")
+    if not isinstance(logprobs, dict) or not isinstance(logprobs.get("content"), list):
+        return KEPT
+    items = [item for item in logprobs["content"] if isinstance(item, dict)]
+    tokens = [str(item.get("token", "")) for item in items]
+    offsets, end = [], int(state.scratch.get("text_offset", 0))
+    for token in tokens:
+        offsets.append(end)
+        end += len(token)
+    state.scratch["text_offset"] = end
+    choice["logprobs"] = {
+        "tokens": tokens,
+        "token_logprobs": [item.get("logprob") for item in items],
+        "top_logprobs": [
+            {top.get("token", ""): top.get("logprob") for top in item.get("top_logprobs") or []}
+            for item in items
+        ],
+        "text_offset": offsets,
+    }
+    return REPAIRED
+
+
+REPAIRS = (malformed_logprobs, chat_logprobs)

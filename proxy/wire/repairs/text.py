@@ -1,0 +1,214 @@
+"""The form of a delta's texts. What they say is never changed."""
+
+import codecs
+import re
+from typing import Any, Final
+
+from proxy.wire.chunk import REASONING, TEXTS, Choice, ChoiceState, StreamState
+from proxy.wire.codec import ESCAPED_BYTES, dumps
+from proxy.wire.repairs.entry import (
+    CHAT,
+    CLIENT,
+    FORM,
+    KEPT,
+    REPAIRED,
+    Outcome,
+    Scope,
+    repair,
+)
+
+_HIGH_SURROGATE: Final = re.compile("[\ud800-\udbff]\\Z")
+_ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
+
+
+@repair(
+    "split-code-point",
+    scope=Scope.TEXT,
+    basis=FORM,
+    wrong='"content":"\\ud83d" … "content":"\\ude00"',
+    right='"content":"" … "content":"😀"',
+    breaks="Python: UnicodeEncodeError; serde_json and Postgres refuse a lone surrogate",
+    sources=("rakazo#416", "eliza#30904", "lucebox#641", "llama.cpp#28926", "RFC 8259, 8.2"),
+)
+def split_code_point(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Join a code point that two frames share; its first half waits for the second."""
+    texts = choice.get("delta", choice)
+    outcome = KEPT
+    for key in (*TEXTS, "text"):
+        text = texts.get(key)
+        if not isinstance(text, str) or not (text or choice.get("finish_reason")):
+            continue
+        whole, half = _without_half(state.halves.pop(key, "") + text)
+        if half:
+            state.halves[key] = half
+        if whole != text:
+            texts[key] = whole
+            outcome = REPAIRED
+    return outcome
+
+
+def _without_half(text: str) -> tuple[str, str]:
+    """Join the halves in `text`, and cut off a first half at its end."""
+    if _ESCAPED_BYTE.search(text) and not _HIGH_SURROGATE.search(text):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        raw = text.encode("utf-8", "surrogatepass" if _has_other_surrogates(text) else ESCAPED_BYTES)
+        whole = decoder.decode(raw)
+        return whole, decoder.getstate()[0].decode("utf-8", ESCAPED_BYTES)
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    if _HIGH_SURROGATE.search(joined):
+        return joined[:-1], joined[-1]
+    return joined, ""
+
+
+def _has_other_surrogates(text: str) -> bool:
+    return any("\ud800" <= char <= "\udfff" and not "\udc80" <= char <= "\udcff" for char in text)
+
+
+@repair(
+    "content-parts",
+    scope=Scope.CHOICE,
+    basis=FORM,
+    endpoints=CHAT,
+    wrong='"content":[{"type":"thinking","thinking":[…]},{"type":"text","text":"x"}]',
+    right='"content":"x","reasoning_content":"…"; other parts under "content_parts"',
+    breaks="async-openai: invalid type: sequence; openai-python: TypeError, or the text is lost",
+    sources=("meilisearch#6327", "spring-ai#5019", "ai-dial#395"),
+)
+def content_parts(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Join a list of content parts to a string; thinking becomes reasoning, all else is kept aside."""
+    delta = choice["delta"]
+    if not isinstance(delta.get("content"), list):
+        return KEPT
+    texts, thoughts, others = [], [], []
+    for part in delta["content"]:
+        text = _part_text(part)
+        if isinstance(part, dict) and part.get("type") in ("thinking", "reasoning"):
+            thoughts.append(_thought(part))
+        elif text is None:
+            others.append(part)
+        else:
+            texts.append(text)
+    delta["content"] = "".join(texts) if texts else None
+    if thoughts:
+        delta["reasoning_content"] = (delta.get("reasoning_content") or "") + "".join(thoughts)
+    if others:
+        delta["content_parts"] = others
+    return REPAIRED
+
+
+def _part_text(part: Any) -> str | None:
+    text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else None
+
+
+def _thought(part: dict[str, Any]) -> str:
+    for key in ("thinking", "reasoning", "text", "content"):
+        value = part.get(key)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, list):
+            return "".join(_part_text(inner) or "" for inner in value)
+    return ""
+
+
+@repair(
+    "malformed-content",
+    scope=Scope.CHOICE,
+    basis=FORM,
+    wrong='"content":42 · "content":{"text":"Hi"}',
+    right='"content":"42" · "content":"Hi"',
+    breaks="typed decoders: a string or null",
+    sources=("OpenAI's ChatCompletionStreamResponseDelta",),
+)
+def malformed_content(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Make content and other texts strings."""
+    texts = choice.get("delta", choice)
+    outcome = KEPT
+    for key in TEXTS if "delta" in choice else ("text",):
+        text = texts.get(key)
+        if text is not None and not isinstance(text, str):
+            inner = _part_text(text)
+            texts[key] = dumps(text).decode() if inner is None else inner
+            outcome = REPAIRED
+    return outcome
+
+
+@repair(
+    "repeated-text",
+    scope=Scope.REST,
+    basis=CLIENT,
+    endpoints=CHAT,
+    wrong='"delta":{"content":"Let me check.","tool_calls":[…]} in each arguments frame, and at the end',
+    right='"content":"Let me check." once',
+    breaks="every client: the text is shown two or three times",
+    sources=("LocalAI v2.17.0-v4.1.3 (3f7212c66, 669cd06dd)",),
+    eras="I-R",
+)
+def repeated_text(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Remove text beside or after calls that is, to the character, all the text there was."""
+    delta = choice["delta"]
+    content = delta.get("content")
+    if not content or not isinstance(content, str) or not stream.request.calls_allowed:
+        return KEPT
+    beside = "tool_calls" in delta or "function_call" in delta or choice.get("finish_reason")
+    if beside and state.made_calls and content == "".join(state.text):
+        del delta["content"]
+        return REPAIRED
+    state.text.append(content)
+    return KEPT
+
+
+def _renamed(choice: Choice, targets: tuple[str, ...], sources: tuple[str, ...]) -> Outcome:
+    delta = choice["delta"]
+    text = next((delta[key] for key in sources if delta.get(key)), None)
+    if text is None or all(delta.get(key) == text for key in targets):
+        return KEPT
+    if len(targets) == 1:
+        for key in sources:
+            delta.pop(key, None)
+    delta.update(dict.fromkeys(targets, text))
+    return REPAIRED
+
+
+@repair(
+    "reasoning-to-reasoning-content",
+    scope=Scope.CHOICE,
+    basis=CLIENT,
+    endpoints=CHAT,
+    default=False,
+    wrong='"delta":{"reasoning":"Let me think"}',
+    right='"delta":{"reasoning_content":"Let me think"}',
+    breaks="LangChain4j, Dify, Strands: the thinking is lost; neither name is OpenAI's",
+    sources=("vllm#27755", "LangChain4j#5018", "Dify#2740", "Strands#2182"),
+    eras="P-T",
+)
+def reasoning_to_reasoning_content(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Call `reasoning` what DeepSeek and llama.cpp call it: `reasoning_content`."""
+    return _renamed(choice, ("reasoning_content",), ("reasoning",))
+
+
+@repair(
+    "reasoning-under-both-names",
+    scope=Scope.CHOICE,
+    basis=CLIENT,
+    endpoints=CHAT,
+    default=False,
+    wrong='"delta":{"reasoning":"Let me think"}',
+    right='"delta":{"reasoning":"Let me think","reasoning_content":"Let me think"}',
+    breaks="clients that know one name only; those that read both show the thinking twice",
+    sources=("vllm#27755", "localharness#142"),
+    eras="P-T",
+)
+def reasoning_under_both_names(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Send reasoning under both of its names."""
+    return _renamed(choice, REASONING, REASONING)
+
+
+REPAIRS = (
+    split_code_point,
+    content_parts,
+    malformed_content,
+    reasoning_to_reasoning_content,
+    reasoning_under_both_names,
+    repeated_text,
+)

@@ -1,0 +1,258 @@
+"""An upstream's errors, in whatever form, as one exception.
+
+Each function also names the forms it met, as the catalogue calls them, so that
+errors are counted like every other deviation.
+"""
+
+import html
+import re
+from http import HTTPStatus
+from typing import Any, Final
+
+from proxy.errors import UpstreamReported
+from proxy.wire.codec import NotJSON, clean_text, dumps, loads
+
+MAX_MESSAGE: Final = 4000
+MAX_PAGE: Final = 500
+
+#: What names an error where there is no `error` object.
+_MESSAGE_KEYS: Final = (
+    "message",
+    "msg",
+    "detail",
+    "details",
+    "error_message",
+    "error_msg",
+    "errorMessage",
+    "error_description",
+    "description",
+    "reason",
+    "title",
+)
+_ERROR_SIGNS: Final = ("detail", "message", "errors", *_MESSAGE_KEYS[4:8], "msg", "error_type")
+_OWN_KEYS: Final = frozenset({"message", "type", "param", "code"})
+#: Statuses of OpenAI's types and codes, for an error that comes without one.
+_STATUS_BY_WORD: Final = {
+    "invalid_request_error": 400,
+    "bad_request": 400,
+    "context_length_exceeded": 400,
+    "context_compression_error": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "unauthorized": 401,
+    "permission_error": 403,
+    "forbidden": 403,
+    "not_found_error": 404,
+    "notfounderror": 404,
+    "model_not_found": 404,
+    "timeout_error": 504,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "too_many_requests": 429,
+    "server_error": 500,
+    "internal_error": 500,
+    "api_error": 500,
+    "badrequesterror": 400,
+    "service_unavailable": 503,
+    "overloaded_error": 503,
+    "model_loading": 503,
+}
+_ECHO_PREFIX: Final = re.compile(r"code=(\d{3}), message=")
+_PAGE: Final = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|h1|center)\b", re.I | re.S)
+_TITLE: Final = re.compile(r"<(title|h1)[^>]*>(.*?)</\1\s*>", re.I | re.S)
+_UNSEEN: Final = re.compile(r"<(script|style)\b.*?</\1\s*>", re.I | re.S)
+_TAG: Final = re.compile(r"<[^>]*>")
+_GO_BYTE_ESCAPE: Final = re.compile(r"\\x([0-9a-fA-F]{2})")
+_GO_ESCAPE: Final = re.compile(r"\\[av']")
+
+
+def is_error(value: dict[str, Any]) -> bool:
+    """`value` is an error and no chunk or body, by any sign that servers are known to give."""
+    if value.get("error"):
+        return True
+    if value.get("choices") or value.get("data"):
+        return False
+    if value.get("object") == "error" or value.get("type") == "error":
+        return True
+    return "choices" not in value and any(isinstance(value.get(key), str | list) for key in _ERROR_SIGNS)
+
+
+def from_value(value: Any, status: int | None = None) -> tuple[UpstreamReported, list[str]]:
+    """Shape an error that came as JSON.
+
+    Args:
+        value: the JSON value, of any form.
+        status: the HTTP status that came with it; None in a stream, where it is
+            the number in the error's code if that is one of 400 to 599, else by
+            the error's type, else 502.
+
+    Returns:
+        The error, and the names of the deviations it had.
+    """
+    forms: list[str] = []
+    if isinstance(value, list):
+        forms.append("error-array")
+        value = value[0] if len(value) == 1 else {"error": {"message": _message(value)}}
+    error = _inner(value, forms)
+    given = _message(error)
+    if not given and error:
+        given = dumps(error).decode()
+    message, prefix_status = _without_prefix(given, forms)
+    code, kind, param = error.get("code"), error.get("type"), error.get("param")
+    status = status or _status(error, value) or prefix_status or 502
+    if isinstance(code, int | float) and not isinstance(code, bool):
+        forms.append("numeric-error-code")
+    if not error.keys() >= _OWN_KEYS or not kind:
+        forms.append("incomplete-error")
+    reported = UpstreamReported(
+        clean_text(message)[:MAX_MESSAGE] or _no_message(status),
+        status=status,
+        type=kind if isinstance(kind, str) and kind != "error" else None,
+        code=_text_or_none(code),
+        param=_text_or_none(param),
+        extra={key: item for key, item in error.items() if key not in _OWN_KEYS and key in _KEPT_EXTRAS},
+    )
+    return reported, forms
+
+
+#: Of what else an error object holds, what is meant for clients.
+_KEPT_EXTRAS: Final = frozenset(
+    {"loading", "metadata", "status", "innererror", "details", "n_ctx", "n_prompt_tokens"}
+)
+
+
+def from_text(text: str, status: int | None = None) -> tuple[UpstreamReported, list[str]]:
+    """Shape an error that came as text: a page, a line, broken JSON, or nothing at all."""
+    text = text.strip()
+    mended = _mended(text)
+    if mended is not None:
+        reported, forms = from_value(mended, status)
+        return reported, ["error-broken-json", *forms]
+    if _PAGE.match(text):
+        return UpstreamReported(_page(text, status), status=status or 502), ["error-page"]
+    forms = ["error-text"]
+    message, prefix_status = _without_prefix(text, forms)
+    status = status or prefix_status or 502
+    return UpstreamReported(clean_text(message)[:MAX_MESSAGE] or _no_message(status), status=status), forms
+
+
+def from_body(body: bytes, status: int) -> tuple[UpstreamReported, list[str]]:
+    """Shape the body of an answer whose HTTP status is an error."""
+    try:
+        value, _ = loads(body)
+    except NotJSON:
+        return from_text(body.decode("utf-8", "replace"), status)
+    if isinstance(value, dict | list) and value:
+        return from_value(value, status)
+    return from_text(value if isinstance(value, str) else "", status)
+
+
+def _inner(value: Any, forms: list[str]) -> dict[str, Any]:
+    """Return the error object itself, unwrapped from whatever holds it."""
+    if not isinstance(value, dict):
+        return {"message": value}
+    error = value.get("error")
+    if isinstance(error, dict):
+        nested = error.get("error")
+        return _inner(error, forms) if isinstance(nested, dict) and "message" not in error else error
+    if error and not isinstance(error, bool):
+        forms.append("error-string")
+        unwrapped = _unwrapped(error)
+        if unwrapped is not None:
+            return _inner(unwrapped, forms)
+        return {
+            "message": error,
+            "type": value.get("error_type") or value.get("type"),
+            "code": value.get("code"),
+        }
+    forms.append("error-detail" if "detail" in value else "error-flat")
+    return {key: item for key, item in value.items() if key != "error"}
+
+
+def _unwrapped(error: Any) -> dict[str, Any] | None:
+    """An error object that was written into a string."""
+    if not isinstance(error, str) or error[:1] != "{":
+        return None
+    try:
+        value, _ = loads(error.encode("utf-8", "replace"))
+    except NotJSON:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _message(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(_message, value)))
+    if not isinstance(value, dict):
+        return "" if value is None or isinstance(value, bool) else str(value)
+    for key in (*_MESSAGE_KEYS, "error", "errors"):
+        text = _message(value.get(key))
+        if text:
+            place = ".".join(str(part) for part in value.get("loc") or ()) if key == "msg" else ""
+            return f"{place}: {text}" if place else text
+    return ""
+
+
+def _without_prefix(message: str, forms: list[str]) -> tuple[str, int | None]:
+    """Take off `code=400, message=`, which LocalAI's web framework puts before its errors."""
+    match = _ECHO_PREFIX.match(message)
+    if not match:
+        return message, None
+    forms.append("error-prefix")
+    return message[match.end() :], _http_error(match.group(1))
+
+
+def _status(error: dict[str, Any], value: Any) -> int | None:
+    places = [error, value] if isinstance(value, dict) else [error]
+    for place in places:
+        for key in ("code", "status", "status_code", "statusCode", "http_status"):
+            status = _http_error(place.get(key))
+            if status:
+                return status
+    for word in (error.get("code"), error.get("type")):
+        if isinstance(word, str) and word.lower() in _STATUS_BY_WORD:
+            return _STATUS_BY_WORD[word.lower()]
+    return None
+
+
+def _http_error(value: Any) -> int | None:
+    if isinstance(value, str) and value.isdecimal() and len(value) == 3:
+        value = int(value)
+    return value if type(value) is int and 400 <= value <= 599 else None
+
+
+def _text_or_none(value: Any) -> str | None:
+    if value is None or isinstance(value, bool | dict | list):
+        return None
+    return clean_text(str(value)) or None
+
+
+def _mended(text: str) -> Any:
+    """Read an error that Go quoted for itself and not for JSON, or one cut at its end."""
+    if not text.startswith("{") or '"error"' not in text:
+        return None
+    text = _GO_ESCAPE.sub(lambda match: match.group()[1] if match.group()[1] == "'" else " ", text)
+    try:
+        return loads(_GO_BYTE_ESCAPE.sub(r"\\u00\1", text).encode("utf-8", "replace"))[0]
+    except NotJSON:
+        found = re.search(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)', text, re.S)
+        return {"error": {"message": found.group(1)}} if found else None
+
+
+def _page(text: str, status: int | None) -> str:
+    title = _TITLE.search(text)
+    words = title.group(2) if title else _UNSEEN.sub(" ", text)
+    seen = " ".join(html.unescape(_TAG.sub(" ", words)).split())[:MAX_PAGE]
+    said = f"with an HTML page: {seen}" if seen else "with an HTML page"
+    return f"The upstream answered {status or 'the request'} {said}"
+
+
+def _no_message(status: int) -> str:
+    try:
+        phrase = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        phrase = str(status)
+    return f"The upstream answered {phrase} and gave no reason."

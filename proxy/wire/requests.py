@@ -1,0 +1,108 @@
+"""What of a request decides how its answer must look, read once.
+
+The body itself is not kept: it goes to the upstream as the client wrote it.
+"""
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from proxy.errors import InvalidRequest
+
+
+class Endpoint(enum.Enum):
+    """An endpoint whose answers the proxy understands."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    EDITS = "edits"
+    MODELS = "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The facts of one request that its answer's repair needs.
+
+    Attributes:
+        endpoint: which kind of answer is due.
+        model: the client's own name for the model; None where it gave none.
+        stream: the client asked for events.
+        include_usage: it asked for a usage chunk at the end of them.
+        choices: how many choices it asked for in all (`n`, for each prompt).
+        tools: the names of the functions in `tools`; None where there are none.
+        functions: it used the legacy `functions`.
+        named_tool: `tool_choice` names one function; OpenAI then finishes with `stop`.
+        base64: embeddings are asked for in base64.
+    """
+
+    endpoint: Endpoint
+    model: str | None = None
+    stream: bool = False
+    include_usage: bool = False
+    choices: int = 1
+    tools: frozenset[str] | None = field(default=None)
+    functions: bool = False
+    named_tool: bool = False
+    base64: bool = False
+
+    @property
+    def calls_allowed(self) -> bool:
+        """The answer may hold calls."""
+        return self.tools is not None or self.functions
+
+
+def read_request(endpoint: Endpoint, body: bytes) -> Request:
+    """Read what the answer depends on.
+
+    Only what must be understood is judged; all else is the upstream's to accept or refuse.
+
+    Raises:
+        InvalidRequest: the body is not a JSON object.
+    """
+    try:
+        wanted = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
+    if not isinstance(wanted, dict):
+        raise InvalidRequest("The request body must be a JSON object.")
+    model = wanted.get("model")
+    if not isinstance(model, str | None):
+        raise InvalidRequest("'model' must be a string.", param="model")
+    options = wanted.get("stream_options")
+    return Request(
+        endpoint=endpoint,
+        model=model or None,
+        stream=wanted.get("stream") is True,
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        choices=_positive(wanted.get("n")) * _prompts(wanted.get("prompt")),
+        tools=_tool_names(wanted.get("tools")),
+        functions=bool(wanted.get("functions")),
+        named_tool=_names_a_tool(wanted.get("tool_choice")),
+        base64=wanted.get("encoding_format") == "base64",
+    )
+
+
+def _positive(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 1
+
+
+def _prompts(prompt: Any) -> int:
+    """A list of strings, or of lists of tokens, is several prompts; a list of tokens is one."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        return len(prompt)
+    return 1
+
+
+def _tool_names(tools: Any) -> frozenset[str] | None:
+    if not isinstance(tools, list) or not tools:
+        return None
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)]
+    names = [function.get("name") for function in functions if isinstance(function, dict)]
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _names_a_tool(tool_choice: Any) -> bool:
+    return isinstance(tool_choice, dict) and tool_choice.get("type", "function") == "function"

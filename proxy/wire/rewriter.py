@@ -1,0 +1,193 @@
+"""An upstream's stream in, OpenAI's stream out: bytes in, frames out, no I/O.
+
+`StreamRewriter` joins the parts (decoder, intake, machine, endings, writer) and
+decides how the stream ends: well only where the upstream has shown that it was
+finished, else in an error event.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated, error_body
+from proxy.wire import codec, framing, reported
+from proxy.wire.chunk import Origin, StreamState
+from proxy.wire.endings import Endings
+from proxy.wire.frames import FrameWriter
+from proxy.wire.intake import Intake
+from proxy.wire.machine import ChunkMachine
+from proxy.wire.plan import Plan
+from proxy.wire.requests import Request
+from proxy.wire.sse import Event, encode
+
+DONE_FRAME: Final = encode(framing.DONE)
+DEFAULT_EVENT_LIMIT: Final = 1024 * 1024
+
+
+@dataclass(slots=True)
+class StreamReport:
+    """What became of a stream.
+
+    Attributes:
+        outcome: `complete`, or what the failure is called in logs and metrics; `open` until then.
+        repairs: how often each repair acted.
+        events_in: events of the upstream's that said something; keep-alives do not count.
+        events_out: frames that were returned.
+    """
+
+    outcome: str
+    events_in: int
+    events_out: int
+    repairs: dict[str, int] = field(default_factory=dict)
+
+
+class StreamRewriter:
+    """Rewrites one stream.
+
+    Args:
+        request: the facts of the request that it answers.
+        origin: a random token and the time, since this floor knows neither.
+        plan: the repairs that are on.
+        event_limit: the greatest size of one upstream event in bytes; 0 means none.
+
+    Attributes:
+        ended: nothing more will leave: `[DONE]` or an error event has been returned.
+        failure: why the stream ended in an error; None while it did not.
+        opened: a frame that is no error has been returned. Before that a failure
+            can still become an HTTP status.
+    """
+
+    def __init__(
+        self, request: Request, origin: Origin, plan: Plan, *, event_limit: int = DEFAULT_EVENT_LIMIT
+    ) -> None:
+        self.ended = False
+        self.failure: UpstreamError | None = None
+        self.opened = False
+        self._limit = event_limit
+        self._plan = plan
+        self._stream = StreamState(request, origin)
+        self._writer = FrameWriter(self._stream)
+        self._endings = Endings(self._stream, plan, self._writer)
+        self._intake = Intake(self._stream, ChunkMachine(self._stream, plan, self._writer, self._endings))
+        self._decoder: framing.TolerantDecoder | framing.JSONDecoder | None = None
+        self._bare = False  # the body is JSON, no event stream
+        self._first = b""  # until it shows what kind of body this is
+
+    @property
+    def events_in(self) -> int:
+        """How many events of the upstream have said something so far."""
+        return self._intake.events
+
+    @property
+    def report(self) -> StreamReport:
+        """What became of the stream so far."""
+        repairs = dict(self._stream.repairs)
+        for form, times in self._decoder.deviations.items() if self._decoder else ():
+            repairs[form] = repairs.get(form, 0) + times
+        outcome = self.failure.outcome if self.failure else "complete" if self.ended else "open"
+        return StreamReport(outcome, self._intake.events, self._writer.written, repairs)
+
+    def receive_data(self, data: bytes) -> list[bytes]:
+        """Take what one read brought, cut anywhere; return the frames that can leave."""
+        decoder = self._decoder
+        if decoder is None:
+            self._first += data
+            decoder = self._decoder = framing.decoder(self._first, self._limit)
+            if decoder is None:
+                return []
+            self._bare = isinstance(decoder, framing.JSONDecoder)
+            data = self._first
+        for event in decoder.feed(data):
+            self._event(event)
+        if decoder.overflowed and not self.ended:
+            self._fail(UpstreamMalformed(f"The upstream sent an event of more than {self._limit} bytes."))
+        return self._take()
+
+    def receive_eof(self) -> list[bytes]:
+        """Take the proper end of the upstream's body."""
+        if self._left_over():
+            self._end_broken(UpstreamTruncated("The upstream ended its answer in the middle of an event."))
+        elif not self.ended:
+            self._end_unmarked()
+        return self._take()
+
+    def receive_failure(self, error: UpstreamError) -> list[bytes]:
+        """Take the news that the upstream's body broke off, or fell silent."""
+        self._left_over()
+        if not self.ended:
+            self._end_broken(error)
+        return self._take()
+
+    def _take(self) -> list[bytes]:
+        frames = self._writer.take()
+        if frames and not self.opened:
+            self.opened = self.failure is None or len(frames) > 1
+        return frames
+
+    def _event(self, event: Event) -> None:
+        if self.ended:
+            if self.failure is None:
+                done = event.data.strip() == framing.DONE
+                self._stream.count("repeated-done" if done else "data-after-done")
+            return
+        try:
+            if self._intake.receive(event, bare=self._bare):
+                self._end_well(marked=True)
+        except UpstreamError as error:
+            self._fail(error)
+
+    def _left_over(self) -> bool:
+        """Take what the end of the body left; say whether it is a piece of an event."""
+        cut = False
+        for event in self._decoder.finish() if self._decoder else ():
+            data = event.data.strip()
+            if self.ended or not data:
+                continue
+            if data != framing.DONE and not framing.is_object(data):
+                cut = True
+            elif "unterminated-event" in self._plan.on:
+                self._stream.count("unterminated-event")
+                self._event(event)
+        return cut and not self.ended
+
+    def _end_unmarked(self) -> None:
+        """The body ended properly, and there was no `[DONE]`."""
+        choices = self._stream.choices
+        stray = self._decoder.stray.decode("utf-8", "replace") if self._decoder else ""
+        if self._endings.all_finished or (self._stream.whole and choices):
+            self._end_well()
+        elif stray.strip():
+            error, forms = reported.from_text(stray)
+            for form in forms:
+                self._stream.count(form)
+            self._fail(error)
+        elif not choices:
+            self._fail(UpstreamTruncated("The upstream ended its answer without having sent anything."))
+        elif self._plan.missing_finish == "stop":
+            self._end_well()
+        else:
+            self._fail(UpstreamTruncated("The upstream ended its answer before it was finished."))
+
+    def _end_broken(self, error: UpstreamError) -> None:
+        """The body broke off. It is whole all the same if every choice had finished, and stayed so."""
+        if self._endings.all_finished and not self._stream.early_finishes:
+            self._stream.count("broken-after-finish")
+            self._end_well()
+        else:
+            self._fail(error)
+
+    def _end_well(self, *, marked: bool = False) -> None:
+        try:
+            self._endings.finish()
+        except UpstreamError as error:
+            self._fail(error)
+            return
+        if not marked:
+            self._stream.count("missing-done")
+        if marked or "missing-done" in self._plan.on:
+            self._writer.frames.append(DONE_FRAME)
+        self.ended = True
+
+    def _fail(self, error: UpstreamError) -> None:
+        self.ended = True
+        self.failure = error
+        self._writer.frames.append(encode(codec.dumps(error_body(error))))
