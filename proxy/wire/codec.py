@@ -86,7 +86,10 @@ def _scrubbed(value: Any, key: str, keep: frozenset[str]) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return LEAST_LOGPROB if "logprob" in key else None
     if isinstance(value, dict):
-        return {clean_text(name): _scrubbed(item, name, keep) for name, item in value.items()}
+        return {
+            clean_text(name): _scrubbed(item, key if "logprob" in key else name, keep)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         return [_scrubbed(item, key, keep) for item in value]
     return value

@@ -130,7 +130,9 @@ class Endings:
         """Send what waited for a second half, or for the last word on a call, and got none."""
         if state.calls.nameless:
             raise UpstreamMalformed("The upstream began a tool call and never named its function.")
-        said = state.waiting | {key: state.waiting.get(key, "") + codec.REPLACEMENT for key in state.halves}
+        said = {key: text for key, text in state.waiting.items() if text}
+        for key in state.halves:
+            said[key] = said.get(key, "") + codec.REPLACEMENT
         state.halves.clear()
         state.waiting.clear()
         if said:

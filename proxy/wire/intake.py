@@ -21,7 +21,8 @@ class Intake:
     """Reads the events of one stream and gives its chunks to the machine.
 
     Attributes:
-        events: how many events said something; keep-alives and empty ones do not count.
+        events: how many were a chunk, an error or the end. Signs of life do not count, in
+            whatever form they come: they say nothing of the answer.
     """
 
     __slots__ = ("_machine", "_stream", "events")
@@ -52,7 +53,6 @@ class Intake:
             value, rough = codec.loads(data)
         except codec.NotJSON:
             return self._not_json(data)
-        self.events += 1
         self._stream.rough = rough
         try:
             if not rough:
@@ -71,6 +71,7 @@ class Intake:
             self._object(value, data, bare)
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             if reported.is_error(value[0]):
+                self.events += 1
                 raise self._counted(*reported.from_value(value))
             for item in value:
                 self._object(item, None, bare)
@@ -82,10 +83,12 @@ class Intake:
     def _object(self, value: dict[str, Any], data: bytes | None, bare: bool) -> None:
         """Take a JSON object: an error, a chunk, or something of the upstream's own."""
         if reported.is_error(value):
+            self.events += 1
             if value.get("choices"):
                 self._stream.count("error-in-chunk")
             raise self._counted(*reported.from_value(value))
         if "choices" in value or isinstance(value.get("usage"), dict):
+            self.events += 1
             self._stream.whole = bare and value.get("object") in WHOLE_OBJECTS
             self._machine.receive(value, data)
             return
@@ -106,13 +109,13 @@ class Intake:
         else:
             pieces = framing.split(word)
             if len(pieces) < 2 or not framing.is_object(pieces[0]):
-                self.events += 1
                 raise self._text(pieces[0].decode("utf-8", "replace"))
             self._stream.count("concatenated-json")
             return any(self.receive(Event(piece)) for piece in pieces)
         return False
 
     def _text(self, text: str) -> UpstreamError:
+        self.events += 1
         if text[:1] in "{[" and "error" not in text[:MAX_QUOTE]:
             return UpstreamMalformed(f"The upstream sent an event that is not valid JSON: {text[:MAX_QUOTE]}")
         return self._counted(*reported.from_text(text))

@@ -14,6 +14,7 @@ from proxy.wire.plan import Plan, run
 from proxy.wire.repairs.entry import DROPPED, KEPT, REPAIRED, Outcome
 from proxy.wire.requests import Endpoint
 
+MISSING: Final = object()
 #: Of two finish reasons of one choice the one that says more stays.
 WEIGHT: Final = {"stop": 0, "tool_calls": 1, "function_call": 1, "length": 2, "content_filter": 3}
 
@@ -48,7 +49,9 @@ class ChunkMachine:
             changed |= run(steps.shape, stream, chunk)
             self._require_shape(chunk)
         choices = chunk["choices"]
-        reports = "usage" in chunk or any("usage" in choice for choice in choices)
+        reports = "usage" in chunk
+        for choice in choices:
+            reports = reports or "usage" in choice
         if reports:
             self._endings.take_usage(chunk)
         if not choices:
@@ -88,6 +91,12 @@ class ChunkMachine:
         if stream.rough or state.halves:
             changed |= run(steps.text, stream, choice, state)
         changed |= run(steps.choice, stream, choice, state)
+        if state.phase is Phase.AWAITING_ROLE or "role" in choice.get("delta", ()):
+            changed |= run(steps.role, stream, choice, state)
+        if choice.get("finish_reason", MISSING) is not None:
+            changed |= run(steps.reason, stream, choice, state)
+        if choice.get("logprobs") is not None:
+            changed |= run(steps.logprobs, stream, choice, state)
         if self._is_chat and ("tool_calls" in choice["delta"] or "function_call" in choice["delta"]):
             changed |= self._calls(choice, state, chunk)
         outcome = REPAIRED if changed else KEPT

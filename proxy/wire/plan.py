@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from proxy.wire.chunk import StreamState
-from proxy.wire.repairs import CATALOGUE, ORDER, Scope
+from proxy.wire.repairs import ORDER, Repair, Scope
 from proxy.wire.repairs.entry import NOTED, Outcome
 from proxy.wire.requests import Endpoint
 
@@ -24,6 +24,9 @@ class Steps:
     index: tuple[Step, ...]
     text: tuple[Step, ...]
     choice: tuple[Step, ...]
+    role: tuple[Step, ...]
+    reason: tuple[Step, ...]
+    logprobs: tuple[Step, ...]
     calls: tuple[Step, ...]
     call: tuple[Step, ...]
     after_calls: tuple[Step, ...]
@@ -55,6 +58,7 @@ def compile_plan(
     switches: Mapping[str, bool] = MappingProxyType({}),
     *,
     missing_finish: Literal["error", "stop"] = "error",
+    repairs: tuple[Repair, ...] = ORDER,
 ) -> Plan:
     """Compile a plan.
 
@@ -62,17 +66,19 @@ def compile_plan(
         switches: repairs by name, on or off; the others keep their default.
         missing_finish: what a clean end without finish reason and `[DONE]` is:
             an error, or (for servers that never finish) a `stop`.
+        repairs: the catalogue, in the order of running.
 
     Raises:
         KeyError: a switch names no repair, or one that cannot be switched off.
     """
+    catalogue = {repair.name: repair for repair in repairs}
     for name, is_on in switches.items():
-        if CATALOGUE[name].fixed and not is_on:
+        if catalogue[name].fixed and not is_on:
             raise KeyError(name)
-    on = frozenset(repair.name for repair in ORDER if switches.get(repair.name, repair.default))
+    chosen = [repair for repair in repairs if switches.get(repair.name, repair.default)]
     return Plan(
-        steps={endpoint: _steps(endpoint, on) for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS)},
-        on=on,
+        steps={endpoint: _steps(endpoint, chosen) for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS)},
+        on=frozenset(repair.name for repair in chosen),
         missing_finish=missing_finish,
     )
 
@@ -84,6 +90,9 @@ _FIELDS: Final = {
     "index": Scope.INDEX,
     "text": Scope.TEXT,
     "choice": Scope.CHOICE,
+    "role": Scope.ROLE,
+    "reason": Scope.REASON,
+    "logprobs": Scope.LOGPROBS,
     "calls": Scope.CALLS,
     "call": Scope.CALL,
     "after_calls": Scope.AFTER_CALLS,
@@ -92,16 +101,13 @@ _FIELDS: Final = {
 }
 
 
-def _steps(endpoint: Endpoint, on: frozenset[str]) -> Steps:
+def _steps(endpoint: Endpoint, chosen: list[Repair]) -> Steps:
     return Steps(
         **{
             field: tuple(
                 (repair.name, repair.apply)
-                for repair in ORDER
-                if repair.scope is scope
-                and repair.apply is not None
-                and endpoint in repair.endpoints
-                and repair.name in on
+                for repair in chosen
+                if repair.scope is scope and repair.apply is not None and endpoint in repair.endpoints
             )
             for field, scope in _FIELDS.items()
         }

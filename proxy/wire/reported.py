@@ -6,7 +6,6 @@ errors are counted like every other deviation.
 
 import html
 import re
-from http import HTTPStatus
 from typing import Any, Final
 
 from proxy.errors import UpstreamReported
@@ -57,6 +56,22 @@ _STATUS_BY_WORD: Final = {
     "service_unavailable": 503,
     "overloaded_error": 503,
     "model_loading": 503,
+}
+_PHRASES: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
 }
 _ECHO_PREFIX: Final = re.compile(r"code=(\d{3}), message=")
 _PAGE: Final = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|h1|center)\b", re.I | re.S)
@@ -251,8 +266,5 @@ def _page(text: str, status: int | None) -> str:
 
 
 def _no_message(status: int) -> str:
-    try:
-        phrase = f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        phrase = str(status)
+    phrase = f"{status} {_PHRASES.get(status, '')}".strip()
     return f"The upstream answered {phrase} and gave no reason."

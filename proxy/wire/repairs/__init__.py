@@ -19,6 +19,7 @@ from proxy.wire.repairs import (
     logprobs,
     shape,
     text,
+    thinking,
     usage,
 )
 from proxy.wire.repairs.entry import Repair, Scope
@@ -29,6 +30,7 @@ ORDER: Final[tuple[Repair, ...]] = (
     *identity.REPAIRS,
     *usage.REPAIRS,
     *text.REPAIRS,
+    *thinking.REPAIRS,
     *logprobs.REPAIRS,
     *call_arrays.BEFORE,
     *calls.REPAIRS,

@@ -93,7 +93,7 @@ def finish_at_wrong_index(choice: Choice, position: int, stream: StreamState) ->
 
 @repair(
     "wrong-role",
-    scope=Scope.CHOICE,
+    scope=Scope.ROLE,
     basis=FORM,
     endpoints=CHAT,
     wrong='"delta":{"role":"","content":"Hi"} · "role":null · "role":"model"',
@@ -115,7 +115,7 @@ def wrong_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Outco
 
 @repair(
     "repeated-role",
-    scope=Scope.CHOICE,
+    scope=Scope.ROLE,
     basis=CLIENT,
     endpoints=CHAT,
     wrong='"delta":{"role":"assistant","content":" 2"} in every frame',
@@ -135,7 +135,7 @@ def repeated_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
 
 @repair(
     "role-beside-content",
-    scope=Scope.CHOICE,
+    scope=Scope.ROLE,
     basis=CLIENT,
     endpoints=CHAT,
     wrong='the first frame is "delta":{"role":"assistant","content":"1"}',
@@ -158,7 +158,7 @@ def role_beside_content(choice: Choice, state: ChoiceState, stream: StreamState)
 
 @repair(
     "missing-role",
-    scope=Scope.CHOICE,
+    scope=Scope.ROLE,
     basis=CLIENT,
     endpoints=CHAT,
     wrong='the first frame is "delta":{"content":"1"}',
@@ -177,7 +177,7 @@ def missing_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Out
 
 @repair(
     "role-with-empty-content",
-    scope=Scope.CHOICE,
+    scope=Scope.ROLE,
     basis=CLIENT,
     endpoints=CHAT,
     default=False,

@@ -34,6 +34,9 @@ class Scope(enum.Enum):
     INDEX = "choice index"  # (choice, position, stream)
     TEXT = "text"  # (choice, state, stream), only where a code point is cut
     CHOICE = "choices"  # (choice, state, stream)
+    ROLE = "roles"  # (choice, state, stream), only where there is a role, or ought to be
+    REASON = "finish reason of a chunk"  # (choice, state, stream), only where it is not null
+    LOGPROBS = "log probabilities"  # (choice, state, stream), only where there are any
     CALLS = "tool call array"  # (choice, state, stream), only where there are calls
     CALL = "tool calls"  # (fragment, stream), each fragment once it is identified
     AFTER_CALLS = "after tool calls"  # (choice, state, stream), only where there are calls

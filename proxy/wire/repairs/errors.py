@@ -22,7 +22,7 @@ TEXT_ERROR: Final = "Internal error: "
 
 @repair(
     "error-as-text",
-    scope=Scope.CHOICE,
+    scope=Scope.REASON,
     basis=CLIENT,
     wrong='"delta":{"content":"Internal error: rpc error: …"},"finish_reason":"stop"',
     right='{"error":{"message":"Internal error: rpc error: …","type":"server_error",…}}',

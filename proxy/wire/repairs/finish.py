@@ -60,7 +60,7 @@ def _plain(reason: str) -> str:
 
 @repair(
     "missing-finish-reason",
-    scope=Scope.CHOICE,
+    scope=Scope.REASON,
     basis=FORM,
     wrong='"choices":[{"index":0,"delta":{"content":"Hi"}}]',
     right='"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]',
@@ -78,7 +78,7 @@ def missing_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 
 @repair(
     "empty-finish-reason",
-    scope=Scope.CHOICE,
+    scope=Scope.REASON,
     basis=FORM,
     wrong='"finish_reason":"" · "finish_reason":"null"',
     right='"finish_reason":null',
@@ -99,7 +99,7 @@ def empty_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState)
 
 @repair(
     "failed-finish-reason",
-    scope=Scope.CHOICE,
+    scope=Scope.REASON,
     basis=FORM,
     wrong='"finish_reason":"error" · "finish_reason":"abort"',
     right='data: {"error":{"message":"The upstream cut the answer off: error",…}}',
@@ -117,7 +117,7 @@ def failed_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState
 
 @repair(
     "foreign-finish-reason",
-    scope=Scope.CHOICE,
+    scope=Scope.REASON,
     basis=FORM,
     wrong='"finish_reason":"eos_token" · "end_turn" · "max_tokens" · "tool_use" · "STOP"',
     right='"finish_reason":"stop" · "stop" · "length" · "tool_calls" · "stop"',
@@ -139,7 +139,7 @@ def foreign_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 
 @repair(
     "unknown-finish-reason",
-    scope=Scope.CHOICE,
+    scope=Scope.REASON,
     basis=FORM,
     wrong='"finish_reason":"vanished" · "finish_reason":1',
     right='"finish_reason":"stop"',
@@ -224,7 +224,7 @@ REPEATED_FINISH = _ending(
 MISSING_FINISH = _ending(
     "missing-finish",
     fixed=False,
-    summary="Finish a choice that the upstream never did, where it said [DONE] or `on_missing_finish` is stop.",
+    summary="Finish a choice that never was, where [DONE] came or `on_missing_finish` is `stop`.",
     wrong='"finish_reason":null … data: [DONE]',
     right='"delta":{},"finish_reason":"stop" … data: [DONE]',
     breaks="openai-node's helper: missing finish_reason; AI SDK; agents that discard the answer",

@@ -8,7 +8,7 @@ from proxy.wire.repairs.entry import CHAT, COMPLETIONS, FORM, KEPT, REPAIRED, Ou
 
 @repair(
     "malformed-logprobs",
-    scope=Scope.CHOICE,
+    scope=Scope.LOGPROBS,
     basis=FORM,
     endpoints=CHAT,
     wrong='"logprobs":{"tokens":["Hi"],"token_logprobs":[-0.1],"top_logprobs":[{"Hi":-0.1}]}',
@@ -66,7 +66,7 @@ def _from_legacy(logprobs: dict[str, Any]) -> list[dict[str, Any]]:
 
 @repair(
     "chat-logprobs",
-    scope=Scope.CHOICE,
+    scope=Scope.LOGPROBS,
     basis=FORM,
     endpoints=COMPLETIONS,
     wrong='"logprobs":{"content":[{"token":"Hi","logprob":-0.1,…}]} in a text completion',

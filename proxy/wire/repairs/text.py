@@ -4,7 +4,7 @@ import codecs
 import re
 from typing import Any, Final
 
-from proxy.wire.chunk import REASONING, TEXTS, Choice, ChoiceState, StreamState
+from proxy.wire.chunk import TEXTS, Choice, ChoiceState, StreamState
 from proxy.wire.codec import ESCAPED_BYTES, dumps
 from proxy.wire.repairs.entry import (
     CHAT,
@@ -158,57 +158,9 @@ def repeated_text(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
     return KEPT
 
 
-def _renamed(choice: Choice, targets: tuple[str, ...], sources: tuple[str, ...]) -> Outcome:
-    delta = choice["delta"]
-    text = next((delta[key] for key in sources if delta.get(key)), None)
-    if text is None or all(delta.get(key) == text for key in targets):
-        return KEPT
-    if len(targets) == 1:
-        for key in sources:
-            delta.pop(key, None)
-    delta.update(dict.fromkeys(targets, text))
-    return REPAIRED
-
-
-@repair(
-    "reasoning-to-reasoning-content",
-    scope=Scope.CHOICE,
-    basis=CLIENT,
-    endpoints=CHAT,
-    default=False,
-    wrong='"delta":{"reasoning":"Let me think"}',
-    right='"delta":{"reasoning_content":"Let me think"}',
-    breaks="LangChain4j, Dify, Strands: the thinking is lost; neither name is OpenAI's",
-    sources=("vllm#27755", "LangChain4j#5018", "Dify#2740", "Strands#2182"),
-    eras="P-T",
-)
-def reasoning_to_reasoning_content(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
-    """Call `reasoning` what DeepSeek and llama.cpp call it: `reasoning_content`."""
-    return _renamed(choice, ("reasoning_content",), ("reasoning",))
-
-
-@repair(
-    "reasoning-under-both-names",
-    scope=Scope.CHOICE,
-    basis=CLIENT,
-    endpoints=CHAT,
-    default=False,
-    wrong='"delta":{"reasoning":"Let me think"}',
-    right='"delta":{"reasoning":"Let me think","reasoning_content":"Let me think"}',
-    breaks="clients that know one name only; those that read both show the thinking twice",
-    sources=("vllm#27755", "localharness#142"),
-    eras="P-T",
-)
-def reasoning_under_both_names(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
-    """Send reasoning under both of its names."""
-    return _renamed(choice, REASONING, REASONING)
-
-
 REPAIRS = (
     split_code_point,
     content_parts,
     malformed_content,
-    reasoning_to_reasoning_content,
-    reasoning_under_both_names,
     repeated_text,
 )
