@@ -51,7 +51,8 @@ class EventDecoder:
     Attributes:
         deviations: how often each form was met that a plain stream of
             `data: …\n\n` does not have.
-        last_event_id: the last `id` without a NUL, as the standard keeps it.
+        last_event_id: the last `id` without a NUL; as in the standard, it counts with the
+            blank line after it.
         retry: the last `retry` that is all digits, in milliseconds.
         overflowed: the limit was broken; the stream cannot be trusted further.
     """
@@ -62,6 +63,7 @@ class EventDecoder:
         "_event",
         "_fragments",
         "_held",
+        "_id",
         "_in_block",
         "_limit",
         "_lines",
@@ -84,6 +86,7 @@ class EventDecoder:
         self._lines: list[bytes] = []  # the data lines of an event without its end
         self._held = 0  # bytes in those lines
         self._event = b""
+        self._id = b""  # takes effect with the next blank line
         self._in_block = False  # a field was seen since the last blank line
         self._ready: list[Event] = []
         self.deviations: dict[str, int] = {}
@@ -184,6 +187,7 @@ class EventDecoder:
         lines.clear()
         self._held = 0
         self._event = b""
+        self.last_event_id = self._id
         self._in_block = False
 
     def _end_block(self) -> None:
@@ -191,6 +195,7 @@ class EventDecoder:
         if not self._in_block:
             self.note("surplus-blank-line")
         self._event = b""
+        self.last_event_id = self._id
         self._in_block = False
 
     def _field(self, line: bytes) -> None:
@@ -211,7 +216,7 @@ class EventDecoder:
         elif name == b"id":
             self.note("id-line")
             if b"\0" not in value:
-                self.last_event_id = value
+                self._id = value
         elif name == b"retry":
             self.note("retry-line")
             if value.isdigit() and len(value) <= MAX_RETRY_DIGITS:
@@ -229,6 +234,7 @@ class EventDecoder:
 
     def _overflow(self) -> None:
         self.overflowed = True
+        self._between = False  # the short cut of `feed` must not deliver what follows
         self._fragments.clear()
         self._lines.clear()
 
