@@ -16,6 +16,8 @@ _BLANK: Final = b" \t\r\n"
 BACKSLASH: Final = 0x5C
 #: As much of an upstream's stray text as is worth reporting.
 MAX_STRAY: Final = 4096
+#: Blanks before the first byte that says something; after as many the body is no JSON.
+MAX_BLANK: Final = 4096
 #: An escape with what it escapes, where that has come; a quote; a bracket.
 _STRUCTURE: Final = re.compile(rb'\\.?|["{}\[\]]', re.DOTALL)
 
@@ -31,6 +33,11 @@ def is_object(data: bytes) -> bool:
         return False
 
 
+def _is_complete(data: bytes) -> bool:
+    """`data` needs no further line: it is one object, or `[DONE]`."""
+    return data.strip() == DONE or is_object(data)
+
+
 class TolerantDecoder(EventDecoder):
     """The event stream of servers that leave something out.
 
@@ -42,16 +49,15 @@ class TolerantDecoder(EventDecoder):
         stray: the first of the text that is no field at all: a gateway's page, a panic.
     """
 
-    __slots__ = ("_unseparated", "stray")
+    __slots__ = ("stray",)
 
     def __init__(self, limit: int = 0) -> None:
         super().__init__(limit)
         self.stray = b""
-        self._unseparated = False  # blank lines are missing: an event ends with its line
 
     def on_further_data(self) -> None:
-        """Deliver a complete object instead of joining the next line to it."""
-        if len(self._lines) == 1 and is_object(self._lines[0]):
+        """Deliver a complete object, or `[DONE]`, instead of joining the next line to it."""
+        if len(self._lines) == 1 and _is_complete(self._lines[0]):
             self.note("missing-blank-line")
             self._unseparated = True
             self._dispatch()
@@ -80,7 +86,7 @@ class TolerantDecoder(EventDecoder):
 
     def _data(self, value: bytes, size: int) -> None:
         super()._data(value, size)
-        if self._unseparated and len(self._lines) == 1 and (value.strip() == DONE or is_object(value)):
+        if self._unseparated and len(self._lines) == 1 and _is_complete(value):
             self.note("missing-blank-line")
             self._dispatch()
 
@@ -130,12 +136,13 @@ class JSONDecoder:
                 self._in_string = not self._in_string
             elif not self._in_string:
                 self._bracket(mark in b"{[", match.start(), events)
+                if self.overflowed:
+                    break
         self._scanned = max(self._scanned, len(self._buffer) - 1)
         del self._buffer[: self._begin]
         self._scanned -= self._begin
         self._begin = 0
-        if self._limit and len(self._buffer) > self._limit:
-            self.overflowed = True
+        if self._is_too_much(len(self._buffer)):
             self._buffer.clear()
         return events
 
@@ -145,8 +152,16 @@ class JSONDecoder:
         self._buffer.clear()
         return [Event(rest)] if rest else []
 
+    def _is_too_much(self, size: int) -> bool:
+        """Hold a value, or the gap before it, against the limit, whether it came in one piece or in many."""
+        if 0 < self._limit < size:
+            self.overflowed = True
+        return self.overflowed
+
     def _bracket(self, opens: bool, place: int, events: list[Event]) -> None:
         if opens and not self._depth:
+            if self._is_too_much(place - self._begin):
+                return
             gap = _between(bytes(self._buffer[self._begin : place]))
             if gap:
                 events.append(Event(gap))
@@ -154,6 +169,8 @@ class JSONDecoder:
         self._depth += 1 if opens else -1
         if self._depth <= 0:
             self._depth = 0
+            if self._is_too_much(place + 1 - self._begin):
+                return
             value = bytes(self._buffer[self._begin : place + 1])
             events.append(Event(DONE if value.strip() == DONE else value))
             self._begin = place + 1
@@ -165,13 +182,13 @@ def _between(gap: bytes) -> bytes:
 
 
 def decoder(first: bytes, limit: int) -> TolerantDecoder | JSONDecoder | None:
-    """Choose by the first bytes of a body; None while they say nothing yet."""
+    """Choose by the first bytes of a body; None while they say nothing yet, and are few."""
     if BOM.startswith(first):
         return None
-    first = first.removeprefix(BOM).lstrip(_BLANK)
-    if not first:
+    said = first[:MAX_BLANK].removeprefix(BOM).lstrip(_BLANK)
+    if not said and len(first) < MAX_BLANK:
         return None
-    if first[:1] in (b"{", b"["):
+    if said[:1] in (b"{", b"["):
         chosen = JSONDecoder(limit)
         chosen.deviations["bare-json"] = 1
         return chosen

@@ -70,6 +70,7 @@ class EventDecoder:
         "_pending",
         "_ready",
         "_start",
+        "_unseparated",
         "deviations",
         "last_event_id",
         "overflowed",
@@ -88,6 +89,7 @@ class EventDecoder:
         self._event = b""
         self._id = b""  # takes effect with the next blank line
         self._in_block = False  # a field was seen since the last blank line
+        self._unseparated = False  # each data line is looked at by itself; for subclasses
         self._ready: list[Event] = []
         self.deviations: dict[str, int] = {}
         self.last_event_id = b""
@@ -136,7 +138,7 @@ class EventDecoder:
                     self._dispatch()
                 else:
                     self._end_block()
-            elif line[:6] == b"data: " and not self._lines:
+            elif line[:6] == b"data: " and not self._lines and not self._unseparated:
                 self._lines.append(line[6:])
                 self._held = len(line)
             else:
