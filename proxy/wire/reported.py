@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from proxy.errors import UpstreamReported
-from proxy.wire.codec import NotJSON, clean_text, dumps, loads
+from proxy.wire.codec import NotJSON, clean_text, dumps, loads, scrub
 
 MAX_MESSAGE: Final = 4000
 MAX_PAGE: Final = 500
@@ -105,6 +105,14 @@ def from_value(value: Any, status: int | None = None) -> tuple[UpstreamReported,
     Returns:
         The error, and the names of the deviations it had.
     """
+    try:
+        return _shaped(scrub(value), status)
+    except (NotJSON, RecursionError):
+        said = "The upstream reported an error that is nested too deeply to be read."
+        return UpstreamReported(said, status=status or 502), ["incomplete-error"]
+
+
+def _shaped(value: Any, status: int | None) -> tuple[UpstreamReported, list[str]]:
     forms: list[str] = []
     if isinstance(value, list):
         forms.append("error-array")
@@ -121,7 +129,7 @@ def from_value(value: Any, status: int | None = None) -> tuple[UpstreamReported,
     if not error.keys() >= _OWN_KEYS or not kind:
         forms.append("incomplete-error")
     reported = UpstreamReported(
-        clean_text(message)[:MAX_MESSAGE] or _no_message(status),
+        _presentable(message, status),
         status=status,
         type=kind if isinstance(kind, str) and kind != "error" else None,
         code=_text_or_none(code),
@@ -149,7 +157,7 @@ def from_text(text: str, status: int | None = None) -> tuple[UpstreamReported, l
     forms = ["error-text"]
     message, prefix_status = _without_prefix(text, forms)
     status = status or prefix_status or 502
-    return UpstreamReported(clean_text(message)[:MAX_MESSAGE] or _no_message(status), status=status), forms
+    return UpstreamReported(_presentable(message, status), status=status), forms
 
 
 def from_body(body: bytes, status: int) -> tuple[UpstreamReported, list[str]]:
@@ -206,7 +214,8 @@ def _message(value: Any) -> str:
     for key in (*_MESSAGE_KEYS, "error", "errors"):
         text = _message(value.get(key))
         if text:
-            place = ".".join(str(part) for part in value.get("loc") or ()) if key == "msg" else ""
+            loc = value.get("loc") if key == "msg" else None
+            place = ".".join(map(str, loc)) if isinstance(loc, list) else ""
             return f"{place}: {text}" if place else text
     return ""
 
@@ -254,7 +263,15 @@ def _mended(text: str) -> Any:
         return loads(_GO_BYTE_ESCAPE.sub(r"\\u00\1", text).encode("utf-8", "replace"))[0]
     except NotJSON:
         found = re.search(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)', text, re.S)
-        return {"error": {"message": found.group(1)}} if found else None
+        return {"error": {"message": _unescaped(found.group(1))}} if found else None
+
+
+def _unescaped(text: str) -> str:
+    """Read what stood between the quotes of a JSON string, or leave it as it is."""
+    try:
+        return str(loads(f'"{text}"'.encode("utf-8", "replace"))[0])
+    except NotJSON:
+        return text
 
 
 def _page(text: str, status: int | None) -> str:
@@ -263,6 +280,10 @@ def _page(text: str, status: int | None) -> str:
     seen = " ".join(html.unescape(_TAG.sub(" ", words)).split())[:MAX_PAGE]
     said = f"with an HTML page: {seen}" if seen else "with an HTML page"
     return f"The upstream answered {status or 'the request'} {said}"
+
+
+def _presentable(message: str, status: int) -> str:
+    return clean_text(message).strip()[:MAX_MESSAGE] or _no_message(status)
 
 
 def _no_message(status: int) -> str:
