@@ -181,9 +181,10 @@ class StreamRewriter:
         except UpstreamError as error:
             self._fail(error)
             return
-        if not marked:
+        if not marked and "missing-done" in self._plan.on:
             self._stream.count("missing-done")
-        if marked or "missing-done" in self._plan.on:
+            marked = True
+        if marked:
             self._writer.frames.append(DONE_FRAME)
         self.ended = True
 
