@@ -53,6 +53,8 @@ class Intake:
             value, rough = codec.loads(data)
         except codec.NotJSON:
             return self._not_json(data)
+        if isinstance(value, str) and data.strip().lower() in DONES:
+            return self._not_json(data)  # the word, as a JSON string
         self._stream.rough = rough
         try:
             if not rough:
