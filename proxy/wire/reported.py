@@ -118,15 +118,14 @@ def _shaped(value: Any, status: int | None) -> tuple[UpstreamReported, list[str]
         forms.append("error-array")
         value = value[0] if len(value) == 1 else {"error": {"message": _message(value)}}
     error = _inner(value, forms)
-    given = _message(error)
-    if not given and error:
-        given = dumps(error).decode()
+    said = _message(error)
+    given = said or (dumps(error).decode() if error.keys() - _OWN_KEYS else "")
     message, prefix_status = _without_prefix(given, forms)
     code, kind, param = error.get("code"), error.get("type"), error.get("param")
     status = status or _status(error, value) or prefix_status or 502
     if isinstance(code, int | float) and not isinstance(code, bool):
         forms.append("numeric-error-code")
-    if not error.keys() >= _OWN_KEYS or not kind:
+    if not error.keys() >= _OWN_KEYS or not kind or not said:
         forms.append("incomplete-error")
     reported = UpstreamReported(
         _presentable(message, status),
