@@ -98,4 +98,23 @@ def chat_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
     return REPAIRED
 
 
-REPAIRS = (malformed_logprobs, chat_logprobs)
+@repair(
+    "missing-logprobs",
+    scope=Scope.CHOICE,
+    basis=FORM,
+    endpoints=COMPLETIONS,
+    wrong='"choices":[{"index":0,"text":" two","finish_reason":null}]',
+    right='"choices":[{"index":0,"text":" two","logprobs":null,"finish_reason":null}]',
+    breaks="typed decoders: a required key of a completion's choice",
+    sources=("LocalAI#648", "OpenAI's CreateCompletionResponse"),
+    eras="B-T",
+)
+def missing_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
+    """Say `"logprobs":null` where the key of a completion's choice is absent."""
+    if "logprobs" in choice:
+        return KEPT
+    choice["logprobs"] = None
+    return REPAIRED
+
+
+REPAIRS = (malformed_logprobs, chat_logprobs, missing_logprobs)
