@@ -19,7 +19,7 @@ from proxy.wire.requests import Endpoint
 class Endings:
     """Holds the finish frames and the usage of one stream, and sends them in their time."""
 
-    __slots__ = ("_held", "_is_chat", "_plan", "_steps", "_stream", "_trailer", "_writer")
+    __slots__ = ("_held", "_is_chat", "_plan", "_steps", "_stream", "_trailer", "_trailer_early", "_writer")
 
     def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter) -> None:
         self._stream = stream
@@ -29,6 +29,7 @@ class Endings:
         self._writer = writer
         self._held: list[Held] = []
         self._trailer: Held | None = None
+        self._trailer_early = False  # more than `[DONE]` came after it
 
     @property
     def all_finished(self) -> bool:
@@ -50,6 +51,7 @@ class Endings:
             chunk: the chunk, repaired.
             data: its own bytes, None where it must be written anew.
         """
+        self._after_usage()
         held = Held(chunk, data)
         self._held.append(held)
         for choice in chunk["choices"]:
@@ -164,7 +166,15 @@ class Endings:
         elif not self._stream.request.include_usage:
             self._stream.count("unasked-usage")
         else:
+            self._after_usage()
             self._trailer = Held(chunk, data)
+            self._trailer_early = False
+
+    def _after_usage(self) -> None:
+        """Count a usage chunk after which a choice finished, or another usage chunk came."""
+        if self._trailer is not None and not self._trailer_early and "early-usage" in self._plan.on:
+            self._stream.count("early-usage")
+            self._trailer_early = True
 
     def _send_usage(self) -> None:
         stream, trailer = self._stream, self._trailer
