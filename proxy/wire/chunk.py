@@ -6,7 +6,6 @@ it. What a stream remembers from chunk to chunk is here.
 
 import enum
 import hashlib
-import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +26,8 @@ REASONING: Final = ("reasoning_content", "reasoning")
 TEXTS: Final = ("content", *REASONING, "refusal")
 #: Later than any second of this millennium's first half: milliseconds, or finer.
 MAX_SECONDS: Final = 10**11
+#: Finer than picoseconds: whatever this counts, it is no time.
+NO_TIME: Final = 10**24
 
 CHUNK_KEYS: Final = (
     "id",
@@ -221,11 +222,13 @@ def seconds(created: Any) -> int | None:
             created = float(created)
         except ValueError:
             return None
-    if isinstance(created, bool) or not isinstance(created, int | float) or not math.isfinite(created):
+    if isinstance(created, bool) or not isinstance(created, int | float):
+        return None
+    if not 1 <= created < NO_TIME:
         return None
     while created > MAX_SECONDS:
         created //= 1000
-    return int(created) if created >= 1 else None
+    return int(created)
 
 
 def says_something(choice: Choice) -> bool:
