@@ -49,19 +49,18 @@ def loads(data: bytes) -> tuple[Any, bool]:
 
 
 def dumps(value: Any) -> bytes:
-    """Write `value` as compact JSON in UTF-8. It must hold no lone surrogates; see `scrub`.
+    """Write `value` as compact JSON in UTF-8, with U+FFFD for lone surrogates.
 
     Raises:
         NotJSON: it is nested too deeply to be written.
     """
     try:
         return orjson.dumps(value)
-    except orjson.JSONEncodeError:  # an integer of more than 64 bits, or nesting beyond orjson's 254
+    except orjson.JSONEncodeError:  # more than 64 bits, nesting beyond orjson's 254, half a code point
         pass
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-            "utf-8", "replace"
-        )
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return clean_text(text).encode()
     except RecursionError:
         raise NotJSON("nested too deeply") from None
 
