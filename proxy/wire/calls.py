@@ -20,12 +20,13 @@ _STRUCTURE: Final = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
 
 class Arguments:
-    """Follows the arguments of one call, to tell whether they are a complete JSON value."""
+    """Follows the arguments of one call, to tell whether they are a whole JSON object or array."""
 
-    __slots__ = ("_depth", "_escaped", "_in_string", "_pieces", "begun")
+    __slots__ = ("_depth", "_escaped", "_in_string", "_pieces", "_structured", "begun")
 
     def __init__(self) -> None:
         self.begun = False
+        self._structured = False  # begins with a bracket: of other text nobody knows where it ends
         self._pieces: list[str] = []
         self._depth = 0
         self._in_string = False
@@ -33,8 +34,8 @@ class Arguments:
 
     @property
     def complete(self) -> bool:
-        """A value has begun, and nothing in it is open."""
-        return self.begun and not self._depth and not self._in_string
+        """An object or array has begun, and nothing in it is open."""
+        return self._structured and not self._depth and not self._in_string
 
     @property
     def text(self) -> str:
@@ -46,7 +47,9 @@ class Arguments:
         if not text:
             return
         self._pieces.append(text)
-        self.begun = self.begun or not text.isspace()
+        if not self.begun and not text.isspace():
+            self.begun = True
+            self._structured = text.lstrip()[0] in "{["
         start = 1 if self._escaped else 0
         self._escaped = False
         for match in _STRUCTURE.finditer(text, start):
@@ -239,9 +242,13 @@ class CallTracker:
         at_index = [call for call in self.calls if call.upstream_index == signs.index]
         if at_index and signs.name is not None:
             return self._continued(at_index[-1], signs)
-        if at_index or signs.name is None:
-            return self._only_open(at_index or self.calls, signs)
-        return None
+        if at_index:
+            return self._only_open(at_index, signs)
+        if signs.name is not None:
+            return None
+        if signs.arguments.strip() and all(call.arguments.complete for call in self.calls):
+            return None  # a piece of none of them: a call whose name is still to come
+        return self._only_open(self.calls, signs)
 
     def _continued(self, call: Call, signs: Signs) -> Call | None:
         """`call` is the one the fragment would continue: does its name speak for a new one?"""
