@@ -74,7 +74,7 @@ class Call:
         upstream_id: the id that the upstream gave it; None where it gave none of its own.
         arguments: what has come of them.
         opened: its first fragment has left: its name is known.
-        echoed: it was complete when an empty fragment named it again; what follows is another call's.
+        echoed: it was complete when an empty fragment named it again; arguments that follow are another call's.
     """
 
     index: int
@@ -190,7 +190,8 @@ class CallTracker:
         waited = "" if call.opened else call.arguments.text
         if signs.name and signs.name != call.name:
             call.name += signs.name
-        call.echoed = call.opened and call.arguments.complete and not signs.arguments.strip()
+        if signs.name or signs.arguments.strip():
+            call.echoed = call.opened and call.arguments.complete and not signs.arguments.strip()
         call.arguments.feed(signs.arguments)
         if opening:
             call.opened = True
@@ -270,16 +271,18 @@ class CallTracker:
 
     def _only_open(self, calls: list[Call], signs: Signs) -> Call | None:
         """The one call among `calls` that a nameless fragment can continue; None begins a new one."""
-        if len(calls) == 1 and not calls[0].echoed:
+        if len(calls) == 1 and not (calls[0].echoed and signs.arguments.strip()):
             return calls[0]
         incomplete = [call for call in calls if not call.arguments.complete]
         if len(incomplete) > 1:
             raise _ambiguous("it has neither id nor name, and several calls are open")
         if incomplete:
             return incomplete[0]
-        if not calls or calls[-1].echoed:
+        if not calls:
             return None
         if signs.arguments.strip():
+            if calls[-1].echoed:
+                return None
             raise _ambiguous("it has neither id nor name, and the calls before it are complete")
         return calls[-1]
 
