@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
 
+#: What is told apart of a fragment; all else is the upstream's own.
+_OWN_KEYS: Final = frozenset({"index", "id", "type", "function"})
 #: An escape with what it escapes, where that has come; a quote; a bracket.
 _STRUCTURE: Final = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 
@@ -74,6 +76,7 @@ class Call:
         upstream_id: the id that the upstream gave it; None where it gave none of its own.
         arguments: what has come of them.
         opened: its first fragment has left: its name is known.
+        kept: what else stood in the fragments that waited for the name.
         echoed: it was complete when an empty fragment named it again; arguments that follow are another call's.
     """
 
@@ -84,6 +87,7 @@ class Call:
     upstream_id: str | None
     arguments: Arguments = field(default_factory=Arguments)
     opened: bool = False
+    kept: dict[str, Any] = field(default_factory=dict)
     echoed: bool = False
 
 
@@ -186,18 +190,31 @@ class CallTracker:
         return call
 
     def _advance(self, call: Call, signs: Signs, wire: dict[str, Any]) -> Fragment | None:
-        opening = not call.opened and bool(call.name or signs.name)
         waited = "" if call.opened else call.arguments.text
         if signs.name and signs.name != call.name:
             call.name += signs.name
         if signs.name or signs.arguments.strip():
             call.echoed = call.opened and call.arguments.complete and not signs.arguments.strip()
         call.arguments.feed(signs.arguments)
-        if opening:
-            call.opened = True
-            if waited:
-                wire["function"]["arguments"] = waited + signs.arguments
-        return Fragment(wire, call, opening) if call.opened else None
+        if call.opened:
+            return Fragment(wire, call, opening=False)
+        if not self._is_whole_name(call):
+            call.kept |= {key: value for key, value in wire.items() if key not in _OWN_KEYS}
+            return None
+        call.opened = True
+        wire |= {key: value for key, value in call.kept.items() if key not in wire}
+        if waited:
+            wire.setdefault("function", {})["arguments"] = waited + signs.arguments
+        return Fragment(wire, call, opening=True)
+
+    def _is_whole_name(self, call: Call) -> bool:
+        """The name is known, and no longer one is due: names can come in pieces, before the arguments."""
+        name = call.name
+        return bool(name) and (
+            name in self._tools
+            or call.arguments.begun
+            or not any(tool.startswith(name) for tool in self._tools)
+        )
 
     def _is_repeat(self, signs: Signs) -> bool:
         """The very call, whole, under its own id, once more."""
@@ -263,7 +280,7 @@ class CallTracker:
             return None  # a call cut short, then another
         if signs.id is not None and signs.id == call.upstream_id and signs.index == call.upstream_index:
             return call  # its own id and index: the name comes in pieces
-        if call.name + signs.name in self._tools:
+        if any(tool.startswith(call.name + signs.name) for tool in self._tools):
             return call
         if call.name in self._tools or signs.name in self._tools:
             return None

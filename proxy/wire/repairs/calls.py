@@ -116,13 +116,13 @@ def _function(fragment: Fragment) -> dict[str, Any]:
     scope=Scope.CALL,
     basis=FORM,
     endpoints=CHAT,
-    wrong="the first fragment of a second call of one function does not name it again",
-    right='"function":{"name":"f",…}',
-    breaks="every client: a call of nothing",
-    sources=("OpenAI's ChatCompletionMessageToolCallChunk",),
+    wrong='"name":"get_" … "name":"weather" · a second call of one function does not name it again',
+    right='"function":{"name":"get_weather",…} in the first fragment',
+    breaks="every client: a call of nothing, or of half a name",
+    sources=("continue#5849", "OpenAI's ChatCompletionMessageToolCallChunk"),
 )
 def missing_call_name(fragment: Fragment, stream: StreamState) -> Outcome:
-    """Name the function in a call's first fragment."""
+    """Name the function, whole, in a call's first fragment."""
     function = _function(fragment)
     if not fragment.opening or not function or function.get("name") == fragment.call.name:
         return KEPT
