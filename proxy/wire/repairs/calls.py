@@ -193,14 +193,16 @@ def repeated_call_type(fragment: Fragment, stream: StreamState) -> Outcome:
     scope=Scope.CALL,
     basis=FORM,
     endpoints=CHAT,
-    wrong='"function":{"name":"f"} · "arguments":null',
+    wrong='"function":{"name":"f"} · "arguments":null · {"index":0} alone',
     right='"function":{"name":"f","arguments":""}',
     breaks=".NET: ArgumentNullException; Spring AI: function.arguments Field required",
     sources=("openai-dotnet#256", "vllm#18412", "spring-ai#5116", "agno#6303"),
 )
 def missing_arguments(fragment: Fragment, stream: StreamState) -> Outcome:
     """Make absent arguments an empty string."""
-    function = fragment.wire.get("function")
+    if "custom" in fragment.wire:
+        return KEPT
+    function = fragment.wire.setdefault("function", {})
     if not isinstance(function, dict) or function.get("arguments") is not None:
         return KEPT
     function["arguments"] = ""
