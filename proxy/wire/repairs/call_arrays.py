@@ -75,13 +75,13 @@ def empty_tool_calls(choice: Choice, state: ChoiceState, stream: StreamState) ->
     sources=("TGI#2794",),
 )
 def tool_calls_not_a_list(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
-    """Make `tool_calls` a list of objects."""
+    """Make `tool_calls` a list of objects, none of them null or empty."""
     delta = choice["delta"]
     calls = delta.get("tool_calls")
-    if isinstance(calls, dict):
+    if isinstance(calls, dict) and calls:
         delta["tool_calls"] = [calls]
-    elif isinstance(calls, list) and None in calls:
-        delta["tool_calls"] = [call for call in calls if call is not None]
+    elif isinstance(calls, list) and not all(calls):
+        delta["tool_calls"] = [call for call in calls if call]
     else:
         return KEPT
     return REPAIRED
@@ -228,9 +228,9 @@ REEMITTED_CALL = fixed(
 )
 
 BEFORE = (
-    function_call_for_tools,
-    empty_tool_calls,
     tool_calls_not_a_list,
+    empty_tool_calls,
+    function_call_for_tools,
     unwrapped_tool_call,
     arguments_not_a_string,
 )
