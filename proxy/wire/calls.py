@@ -93,10 +93,18 @@ class Call:
 
 @dataclass(slots=True)
 class Fragment:
-    """One fragment of a call, understood: the wire's dict, its call, whether it opens it."""
+    """One fragment of a call, understood.
+
+    Attributes:
+        wire: the fragment itself.
+        call: the call that it belongs to.
+        name: the call's name up to this fragment; later ones may add to it.
+        opening: it is the call's first fragment to leave.
+    """
 
     wire: dict[str, Any]
     call: Call
+    name: str
     opening: bool
 
 
@@ -197,7 +205,7 @@ class CallTracker:
             call.echoed = call.opened and call.arguments.complete and not signs.arguments.strip()
         call.arguments.feed(signs.arguments)
         if call.opened:
-            return Fragment(wire, call, opening=False)
+            return Fragment(wire, call, call.name, opening=False)
         if not self._is_whole_name(call):
             call.kept |= {key: value for key, value in wire.items() if key not in _OWN_KEYS}
             return None
@@ -205,7 +213,7 @@ class CallTracker:
         wire |= {key: value for key, value in call.kept.items() if key not in wire}
         if waited:
             wire.setdefault("function", {})["arguments"] = waited + signs.arguments
-        return Fragment(wire, call, opening=True)
+        return Fragment(wire, call, call.name, opening=True)
 
     def _is_whole_name(self, call: Call) -> bool:
         """The name is known, and no longer one is due: names can come in pieces, before the arguments."""

@@ -142,18 +142,28 @@ def arguments_not_a_string(choice: Choice, state: ChoiceState, stream: StreamSta
 def split_call_fragment(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Join fragments of one call that came in one array."""
     calls = choice["delta"].get("tool_calls") or []
-    merged: list[dict[str, Any]] = []
-    for call in calls:
-        last = merged[-1] if merged else {}
-        first, second = last.get("function"), call.get("function")
-        if last.get("index") == call.get("index") and isinstance(first, dict) and isinstance(second, dict):
-            first["arguments"] = (first.get("arguments") or "") + (second.get("arguments") or "")
+    joined: dict[Any, dict[str, Any]] = {}
+    for place, call in enumerate(calls):
+        index = call.get("index")
+        key = index if type(index) is int and isinstance(call.get("function"), dict) else (place,)
+        if key in joined:
+            _join(joined[key], call)
         else:
-            merged.append(call)
-    if len(merged) == len(calls):
+            joined[key] = call
+    if len(joined) == len(calls):
         return KEPT
-    choice["delta"]["tool_calls"] = merged
+    choice["delta"]["tool_calls"] = list(joined.values())
     return REPAIRED
+
+
+def _join(first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Add to a call's fragment what a later one says; keys that it lacks come with it."""
+    ours, theirs = first["function"], second["function"]
+    for key in ("name", "arguments"):
+        if theirs.get(key):
+            ours[key] = (ours.get(key) or "") + theirs[key]
+    for whole, piece in ((ours, theirs), (first, second)):
+        whole |= {key: value for key, value in piece.items() if key not in whole}
 
 
 @repair(

@@ -124,9 +124,9 @@ def _function(fragment: Fragment) -> dict[str, Any]:
 def missing_call_name(fragment: Fragment, stream: StreamState) -> Outcome:
     """Name the function, whole, in a call's first fragment."""
     function = _function(fragment)
-    if not fragment.opening or not function or function.get("name") == fragment.call.name:
+    if not fragment.opening or not function or function.get("name") == fragment.name:
         return KEPT
-    function["name"] = fragment.call.name
+    function["name"] = fragment.name
     return REPAIRED
 
 
@@ -145,7 +145,7 @@ def repeated_call_name(fragment: Fragment, stream: StreamState) -> Outcome:
     """Remove the name from later fragments, where it repeats the whole or is empty."""
     function = _function(fragment)
     name = function.get("name", fragment)
-    if fragment.opening or name is fragment or (name and name != fragment.call.name):
+    if fragment.opening or name is fragment or (name and name != fragment.name):
         return KEPT
     del function["name"]
     return REPAIRED
