@@ -182,12 +182,15 @@ def tool_calls_for_functions(choice: Choice, state: ChoiceState, stream: StreamS
     delta = choice["delta"]
     if "tool_calls" not in delta or not stream.request.functions or stream.request.tools is not None:
         return KEPT
-    for call in delta.pop("tool_calls"):
+    calls = delta.pop("tool_calls")
+    if any(call.get("index") for call in calls):
+        raise UpstreamMalformed(
+            "The upstream made several calls; the request's legacy `functions` allow one. Use `tools`."
+        )
+    if delta.get("function_call"):
+        return REPAIRED  # both forms came: the one that is due is there already
+    for call in calls:
         called = call.get("function") or {}
-        if call.get("index"):
-            raise UpstreamMalformed(
-                "The upstream made several calls; the request's legacy `functions` allow one. Use `tools`."
-            )
         function = delta.setdefault("function_call", {})
         if called.get("name"):
             function["name"] = called["name"]
