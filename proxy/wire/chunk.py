@@ -117,6 +117,7 @@ class ChoiceState:
         waiting: by the delta's key, text that may still turn out to be markup.
         previews: calls that the upstream sends again and again while they grow.
         function_name: the name of a legacy function call, once it was seen.
+        nameless_arguments: what came of that call before its name; None where nothing waits for it.
         scratch: what single repairs remember, under keys of their own.
     """
 
@@ -133,6 +134,7 @@ class ChoiceState:
     halves: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     function_name: str | None = None
+    nameless_arguments: str | None = None
     scratch: dict[str, Any] = field(default_factory=dict)
 
     @property

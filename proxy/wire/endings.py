@@ -130,7 +130,7 @@ class Endings:
 
     def _flush(self, state: ChoiceState) -> None:
         """Send what waited for a second half, or for the last word on a call, and got none."""
-        if state.calls.nameless:
+        if state.calls.nameless or state.nameless_arguments is not None:
             raise UpstreamMalformed("The upstream began a tool call and never named its function.")
         said = {key: text for key, text in state.waiting.items() if text}
         for key in state.halves:

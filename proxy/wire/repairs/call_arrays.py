@@ -210,19 +210,28 @@ def tool_calls_for_functions(choice: Choice, state: ChoiceState, stream: StreamS
     eras="D-F",
 )
 def malformed_function_call(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
-    """Bring a legacy function call into form: one name, string arguments, nothing beside them."""
-    call = choice["delta"].get("function_call")
-    if not isinstance(call, dict):
+    """Bring a legacy function call into form: one name, in its first frame, and string arguments."""
+    delta = choice["delta"]
+    call = delta.get("function_call")
+    if call is None:
         return KEPT
-    name = call.get("name")
-    repeats = state.function_name is not None and name in (None, "", state.function_name)
-    proper = {} if repeats or not name else {"name": name}
-    proper["arguments"] = call.get("arguments") or ""
-    if not repeats and name:
-        state.function_name = (state.function_name or "") + str(name)
+    if not isinstance(call, dict):
+        raise UpstreamMalformed("The upstream sent a function call that is no object.")
+    name, arguments = call.get("name"), call.get("arguments") or ""
+    if not isinstance(name, str) or name == state.function_name:
+        name = ""
+    if not name and state.function_name is None:
+        state.nameless_arguments = (state.nameless_arguments or "") + arguments
+        del delta["function_call"]
+        return REPAIRED
+    proper = {"name": name} if name else {}
+    proper["arguments"] = (state.nameless_arguments or "") + arguments
+    proper |= {key: value for key, value in call.items() if key not in ("name", "arguments", "function")}
+    state.function_name = (state.function_name or "") + name
+    state.nameless_arguments = None
     if proper == call:
         return KEPT
-    choice["delta"]["function_call"] = proper
+    delta["function_call"] = proper
     return REPAIRED
 
 
