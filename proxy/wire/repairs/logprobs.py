@@ -18,35 +18,47 @@ from proxy.wire.repairs.entry import CHAT, COMPLETIONS, FORM, KEPT, REPAIRED, Ou
     eras="O-T (whole bodies: keys missing)",
 )
 def malformed_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
-    """Bring the legacy shape of log probabilities to chat's, and fill in its keys."""
+    """Bring the legacy shape of log probabilities to chat's, and fill in its keys; else make it null."""
     logprobs = choice.get("logprobs")
-    if not isinstance(logprobs, dict):
+    if logprobs is None:
         return KEPT
     outcome = KEPT
-    if isinstance(logprobs.get("tokens"), list) and "content" not in logprobs:
+    if isinstance(logprobs, dict) and isinstance(logprobs.get("tokens"), list) and "content" not in logprobs:
         choice["logprobs"] = logprobs = {"content": _from_legacy(logprobs), "refusal": None}
         outcome = REPAIRED
-    for item in logprobs.get("content") or ():
-        outcome = max(outcome, _completed(item)) if isinstance(item, dict) else outcome
+    if not isinstance(logprobs, dict) or not isinstance(logprobs.get("content"), list | None):
+        choice["logprobs"] = None
+        return REPAIRED
+    for item in _objects(logprobs.get("content")):
+        outcome = max(outcome, _completed(item))
     return outcome
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _completed(item: dict[str, Any]) -> Outcome:
     outcome = KEPT
-    for key, missing in (("bytes", None), ("top_logprobs", [])):
-        if key not in item or (key == "top_logprobs" and item[key] is None):
-            item[key] = missing
-            outcome = REPAIRED
-    for candidate in item["top_logprobs"]:
-        if isinstance(candidate, dict) and "bytes" not in candidate:
+    if "bytes" not in item:
+        item["bytes"] = None
+        outcome = REPAIRED
+    if not isinstance(item.get("top_logprobs"), list):
+        item["top_logprobs"] = []
+        outcome = REPAIRED
+    for candidate in _objects(item["top_logprobs"]):
+        if "bytes" not in candidate:
             candidate["bytes"] = None
             outcome = REPAIRED
     return outcome
 
 
 def _from_legacy(logprobs: dict[str, Any]) -> list[dict[str, Any]]:
-    values = logprobs.get("token_logprobs") or []
-    tops = logprobs.get("top_logprobs") or []
+    values, tops = (
+        told if isinstance(told, list) else []
+        for told in (logprobs.get("token_logprobs"), logprobs.get("top_logprobs"))
+    )
     content = []
     for place, token in enumerate(logprobs["tokens"]):
         value = values[place] if place < len(values) else None
@@ -79,7 +91,7 @@ def chat_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
     logprobs = choice.get("logprobs")
     if not isinstance(logprobs, dict) or not isinstance(logprobs.get("content"), list):
         return KEPT
-    items = [item for item in logprobs["content"] if isinstance(item, dict)]
+    items = _objects(logprobs["content"])
     tokens = [str(item.get("token", "")) for item in items]
     offsets, end = [], int(state.scratch.get("text_offset", 0))
     for token in tokens:
@@ -90,7 +102,7 @@ def chat_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
         "tokens": tokens,
         "token_logprobs": [item.get("logprob") for item in items],
         "top_logprobs": [
-            {top.get("token", ""): top.get("logprob") for top in item.get("top_logprobs") or []}
+            {str(top.get("token", "")): top.get("logprob") for top in _objects(item.get("top_logprobs"))}
             for item in items
         ],
         "text_offset": offsets,
