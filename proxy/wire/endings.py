@@ -138,8 +138,9 @@ class Endings:
         state.halves.clear()
         state.waiting.clear()
         if said:
-            choice: Choice = {"index": state.index, "finish_reason": None}
-            self._writer.choice(choice | ({"delta": said} if self._is_chat else said))
+            choice: Choice = {"index": state.index}
+            choice |= {"delta": said} if self._is_chat else {**said, "logprobs": None}
+            self._writer.choice(choice | {"finish_reason": None})
         for name, arguments in state.previews.fold():
             self._send_call(state, name, arguments)
 
