@@ -210,12 +210,12 @@ def role_with_empty_content(choice: Choice, state: ChoiceState, stream: StreamSt
     eras="D-T",
 )
 def blank_delta(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
-    """Empty a delta whose texts are all null or "", and drop its choice if it says nothing else."""
+    """Drop a choice that says nothing; empty the delta of a finish whose texts are all null or ""."""
     delta = choice["delta"]
     if delta and (any(delta.values()) or delta.keys() - set(TEXTS)):
         return KEPT
-    if not choice.get("finish_reason") and not choice.get("logprobs") and choice.keys() <= SILENT_KEYS:
-        return DROPPED
+    if not choice.get("finish_reason"):
+        return KEPT if choice.get("logprobs") or choice.keys() - SILENT_KEYS else DROPPED
     if not delta:
         return KEPT
     choice["delta"] = {}
