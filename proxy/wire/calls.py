@@ -141,12 +141,17 @@ class CallTracker:
     Args:
         tools: the names that the request allows; empty where it named none.
         new_id: makes a call's id, unique in the stream, from the upstream's id or from None.
+
+    Attributes:
+        calls: the calls so far, in the order in which they began.
+        repeats: how many fragments were left out because they repeat a whole call.
     """
 
-    __slots__ = ("_batch", "_new_id", "_tools", "calls")
+    __slots__ = ("_batch", "_new_id", "_tools", "calls", "repeats")
 
     def __init__(self, tools: frozenset[str], new_id: Callable[[str | None], str]) -> None:
         self.calls: list[Call] = []
+        self.repeats = 0
         self._tools = tools
         self._new_id = new_id
         self._batch = 0  # how many calls the last array that opened any opened
@@ -173,6 +178,7 @@ class CallTracker:
         for position, wire in enumerate(wires):
             signs = Signs.of(wire, borrowed_id)
             if self._is_repeat(signs):
+                self.repeats += 1
                 continue
             call = self._known(signs, position, len(wires), first_new)
             if call is None:

@@ -149,7 +149,10 @@ class ChunkMachine:
             borrowed_id = chunk.get("id")
             if stream.usage_on_chunks and not stream.whole and "reemitted-call" in self._plan.on:
                 wires = self._sift(wires, borrowed_id, state)
+            repeats = state.calls.repeats
             fragments = state.calls.identify(wires, borrowed_id)
+            if state.calls.repeats > repeats:
+                stream.count("reemitted-call", state.calls.repeats - repeats)
             for fragment in fragments:
                 changed |= run(steps.call, stream, fragment)
             if len(fragments) < len(delta["tool_calls"]):
