@@ -161,14 +161,17 @@ class CallTracker:
         """A call was begun whose function is still unknown."""
         return any(not call.opened for call in self.calls)
 
-    def identify(self, wires: list[dict[str, Any]], borrowed_id: str | None) -> list[Fragment]:
+    def identify(
+        self, wires: list[dict[str, Any]], borrowed_id: str | None, *, fold: bool = True
+    ) -> list[Fragment]:
         """Return the fragments of one `tool_calls` array that can leave, each with its call.
 
-        What opens a call without naming it waits for the name; a call repeated whole is left out.
+        What opens a call without naming it waits for the name.
 
         Args:
             wires: the fragments as they came.
             borrowed_id: the completion's id, which some upstreams give to each call.
+            fold: leave a call out that is repeated whole.
 
         Raises:
             UpstreamMalformed: a fragment could belong to two calls, or to none.
@@ -177,7 +180,7 @@ class CallTracker:
         first_new = len(self.calls)
         for position, wire in enumerate(wires):
             signs = Signs.of(wire, borrowed_id)
-            if self._is_repeat(signs):
+            if fold and self._is_repeat(signs):
                 self.repeats += 1
                 continue
             call = self._known(signs, position, len(wires), first_new)

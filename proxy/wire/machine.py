@@ -147,10 +147,11 @@ class ChunkMachine:
             if not isinstance(wires, list) or not all(map(_is_call, wires)):
                 raise UpstreamMalformed("The upstream sent a tool call that is no object.")
             borrowed_id = chunk.get("id")
-            if stream.usage_on_chunks and not stream.whole and "reemitted-call" in self._plan.on:
+            fold = "reemitted-call" in self._plan.on
+            if fold and stream.usage_on_chunks and not stream.whole:
                 wires = self._sift(wires, borrowed_id, state)
             repeats = state.calls.repeats
-            fragments = state.calls.identify(wires, borrowed_id)
+            fragments = state.calls.identify(wires, borrowed_id, fold=fold)
             if state.calls.repeats > repeats:
                 stream.count("reemitted-call", state.calls.repeats - repeats)
             for fragment in fragments:

@@ -181,10 +181,10 @@ class StreamRewriter:
         except UpstreamError as error:
             self._fail(error)
             return
-        if not marked and "missing-done" in self._plan.on:
-            self._stream.count("missing-done")
-            marked = True
         if marked:
+            self._writer.frames.append(DONE_FRAME)
+        elif "missing-done" in self._plan.on:
+            self._stream.count("missing-done")
             self._writer.frames.append(DONE_FRAME)
         self.ended = True
 

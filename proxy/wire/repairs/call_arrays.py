@@ -145,7 +145,7 @@ def split_call_fragment(choice: Choice, state: ChoiceState, stream: StreamState)
     joined: dict[Any, dict[str, Any]] = {}
     for place, call in enumerate(calls):
         index = call.get("index")
-        key = index if type(index) is int and isinstance(call.get("function"), dict) else (place,)
+        key = index if type(index) is int and _is_plain(call.get("function")) else (place,)
         if key in joined:
             _join(joined[key], call)
         else:
@@ -154,6 +154,13 @@ def split_call_fragment(choice: Choice, state: ChoiceState, stream: StreamState)
         return KEPT
     choice["delta"]["tool_calls"] = list(joined.values())
     return REPAIRED
+
+
+def _is_plain(function: Any) -> bool:
+    """Name and arguments, if there, are strings: a switch may have left others as they came."""
+    return isinstance(function, dict) and all(
+        isinstance(function.get(key), str | None) for key in ("name", "arguments")
+    )
 
 
 def _join(first: dict[str, Any], second: dict[str, Any]) -> None:
@@ -189,12 +196,14 @@ def tool_calls_for_functions(choice: Choice, state: ChoiceState, stream: StreamS
         )
     if delta.get("function_call"):
         return REPAIRED  # both forms came: the one that is due is there already
+    function = delta["function_call"] = {}
     for call in calls:
         called = call.get("function") or {}
-        function = delta.setdefault("function_call", {})
         if called.get("name"):
             function["name"] = called["name"]
-        function["arguments"] = function.get("arguments", "") + (called.get("arguments") or "")
+        before, arguments = function.get("arguments", ""), called.get("arguments") or ""
+        joinable = isinstance(before, str) and isinstance(arguments, str)
+        function["arguments"] = before + arguments if joinable else arguments
     return REPAIRED
 
 
@@ -218,6 +227,8 @@ def malformed_function_call(choice: Choice, state: ChoiceState, stream: StreamSt
     if not isinstance(call, dict):
         raise UpstreamMalformed("The upstream sent a function call that is no object.")
     name, arguments = call.get("name"), call.get("arguments") or ""
+    if not isinstance(arguments, str):
+        return KEPT
     if not isinstance(name, str) or name == state.function_name:
         name = ""
     if not name and state.function_name is None:

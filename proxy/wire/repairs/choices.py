@@ -62,7 +62,10 @@ def missing_index(choice: Choice, position: int, stream: StreamState) -> Outcome
 )
 def token_counter_index(choice: Choice, position: int, stream: StreamState) -> Outcome:
     """Set the index to 0 where one choice was asked for and the upstream counts its tokens."""
-    if stream.request.choices != 1 or position or not choice["index"] or choice["index"] in stream.choices:
+    index = choice.get("index")
+    if stream.request.choices != 1 or position or not index or not _is_index(index):
+        return KEPT
+    if index in stream.choices:
         return KEPT
     choice["index"] = 0
     return REPAIRED
@@ -81,7 +84,7 @@ def finish_at_wrong_index(choice: Choice, position: int, stream: StreamState) ->
     """Give a second finish of one choice to the first choice that is still open."""
     if stream.request.choices == 1 or not choice.get("finish_reason") or _says_something(choice):
         return KEPT
-    state = stream.choices.get(choice["index"])
+    state = stream.choices.get(choice["index"]) if _is_index(choice.get("index")) else None
     if state is None or state.finish is None:
         return KEPT
     for index in sorted(stream.choices):

@@ -224,7 +224,7 @@ REPEATED_FINISH = _ending(
 MISSING_FINISH = _ending(
     "missing-finish",
     fixed=False,
-    summary="Finish a choice that never was, where [DONE] came or `on_missing_finish` is `stop`.",
+    summary="Finish a choice that the upstream never did, at [DONE] or where `on_missing_finish` is stop.",
     wrong='"finish_reason":null … data: [DONE]',
     right='"delta":{},"finish_reason":"stop" … data: [DONE]',
     breaks="openai-node's helper: missing finish_reason; AI SDK; agents that discard the answer",

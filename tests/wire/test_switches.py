@@ -1,0 +1,37 @@
+"""Each repair can be switched off by itself: the others go on, and it is not counted."""
+
+import pytest
+
+from proxy.wire.repairs import CATALOGUE
+from tests.wire.cases import Case, all_cases
+
+CASES = all_cases()
+SWITCHABLE = {repair.name for repair in CATALOGUE.values() if not repair.fixed}
+OFF = [
+    pytest.param(case, name, id=f"{case.name}-{name}")
+    for case in CASES
+    for name in sorted(SWITCHABLE & set(case.facts["repairs"]))
+]
+
+
+def play_without(case: Case, *names: str) -> tuple[bytes, dict[str, int], str]:
+    switches = case.facts.get("switches", {}) | dict.fromkeys(names, False)
+    switched = Case(case.name, case.upstream, b"", case.facts | {"switches": switches})
+    out, report = switched.play([case.upstream])
+    return out, report.repairs, report.outcome
+
+
+@pytest.mark.parametrize(("case", "name"), OFF)
+def test_without_one_repair_the_others_go_on(case: Case, name: str) -> None:
+    out, repairs, outcome = play_without(case, name)
+    assert name not in repairs
+    assert outcome != "open"
+    assert out.endswith(b"\n\n")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_without_any_repair_every_stream_still_ends(case: Case) -> None:
+    out, repairs, outcome = play_without(case, *SWITCHABLE)
+    assert not SWITCHABLE & set(repairs)
+    assert outcome != "open"
+    assert out.endswith(b"\n\n")
