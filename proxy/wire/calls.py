@@ -242,6 +242,8 @@ class CallTracker:
 
     def _continued(self, call: Call, signs: Signs) -> Call | None:
         """`call` is the one the fragment would continue: does its name speak for a new one?"""
+        if call.echoed and signs.name is None and signs.arguments.strip():
+            return None
         if signs.name is None or not call.name:
             return call
         if call.arguments.complete:
