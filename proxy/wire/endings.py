@@ -84,7 +84,7 @@ class Endings:
         for state in stream.choices.values():
             if state.phase is not Phase.FINISHED:
                 self._finish_anew(state)
-        if stream.request.include_usage:
+        if stream.request.include_usage or self._trailer is not None:
             self._send_usage()
 
     def _release(self, held: Held) -> None:
@@ -164,7 +164,7 @@ class Endings:
         """Keep the usage chunk for the end where it was asked for; nothing else has no choices."""
         if chunk.get("usage") is None:
             self._stream.count("chunk-without-choices")
-        elif not self._stream.request.include_usage:
+        elif not self._stream.request.include_usage and "unasked-usage" in self._plan.on:
             self._stream.count("unasked-usage")
         else:
             self._after_usage()
