@@ -75,6 +75,7 @@ class Intake:
             if reported.is_error(value[0]):
                 self.events += 1
                 raise self._counted(*reported.from_value(value))
+            self._stream.count("concatenated-json")
             for item in value:
                 self._object(item, None, bare)
         elif isinstance(value, str) and value.strip():
