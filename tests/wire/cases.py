@@ -7,6 +7,7 @@ of repairs, how the upstream ends, and where the bytes come from.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 from proxy.errors import UpstreamTimeout, UpstreamTruncated
 from proxy.wire.chunk import Origin
-from proxy.wire.plan import compile_plan
+from proxy.wire.plan import Plan, compile_plan
 from proxy.wire.requests import Endpoint, Request, read_request
 from proxy.wire.rewriter import StreamReport, StreamRewriter
 
@@ -33,20 +34,26 @@ class Case:
     expected: bytes
     facts: dict[str, Any]
 
-    @property
+    @cached_property
     def request(self) -> Request:
         """The request that the stream answers."""
         told = self.facts["request"]
         endpoint = Endpoint.COMPLETIONS if "chat" not in told["path"] else Endpoint.CHAT
         return read_request(endpoint, orjson.dumps(told["body"]))
 
-    def rewriter(self) -> StreamRewriter:
-        """A new rewriter with the case's switches."""
-        plan = compile_plan(
+    @cached_property
+    def plan(self) -> Plan:
+        """The repairs as the case switches them."""
+        return compile_plan(
             self.facts.get("switches", {}), missing_finish=self.facts.get("on_missing_finish", "error")
         )
+
+    def rewriter(self) -> StreamRewriter:
+        """A new rewriter with the case's switches."""
         origin = Origin(TOKEN, BEGAN, mapped=self.facts.get("mapped", False))
-        return StreamRewriter(self.request, origin, plan, event_limit=self.facts.get("event_limit", 1 << 20))
+        return StreamRewriter(
+            self.request, origin, self.plan, event_limit=self.facts.get("event_limit", 1 << 20)
+        )
 
     def play(self, pieces: Iterable[bytes]) -> tuple[bytes, StreamReport]:
         """Feed the pieces, end as the case says, and return what left."""
