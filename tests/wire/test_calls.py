@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 
 from proxy.errors import UpstreamMalformed
 from proxy.wire.calls import CallTracker, Fragment
+from proxy.wire.chunk import Origin
+from proxy.wire.plan import compile_plan
+from proxy.wire.requests import Endpoint, Request
+from proxy.wire.rewriter import StreamRewriter
 from tests.wire.test_fixtures import cut
 
 ROME, OSLO = '{"city":"Rome"}', '{"city":"Oslo"}'
@@ -189,6 +193,25 @@ def test_a_custom_call_is_known_by_its_index() -> None:
     [fragment] = take(calls, {"index": 0, "custom": {"input": "ls"}})
     assert (fragment.opening, fragment.call.name) == (False, "sh")
     assert fragment.wire == {"index": 0, "custom": {"input": "ls"}}
+
+
+def test_a_stream_with_a_custom_call_leaves_as_it_came() -> None:
+    head = {"id": COMPLETION, "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    deltas = [
+        {
+            "role": "assistant",
+            "tool_calls": [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "sh", "input": ""}}],
+        },
+        {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]},
+    ]
+    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
+    frames = [b"data: %s\n\n" % json.dumps(head | {"choices": [choice]}).encode() for choice in choices]
+    stream = b"".join(frames) + b"data: [DONE]\n\n"
+    rewriter = StreamRewriter(Request(Endpoint.CHAT, tools=frozenset()), Origin("t" * 24, 1), compile_plan())
+    out = b"".join(rewriter.receive_data(stream) + rewriter.receive_eof())
+    assert rewriter.report.repairs == {}
+    assert out == stream
 
 
 def test_a_call_whose_fragments_never_left_begins_with_its_name() -> None:
