@@ -13,6 +13,8 @@ from proxy.server.failures import answer_errors
 from proxy.server.passthrough import drop_additions
 from proxy.server.service import Service
 
+#: The paths of chat completions. LocalAI and old clients know them without /v1, too.
+_CHAT: Final = ("/v1/chat/completions", "/chat/completions")
 #: Every path, whatever is in it; aiohttp's `.*` would stop at an encoded line feed.
 _ANY: Final = r"/{path:[\s\S]*}"
 #: The longest header field taken from a client, in bytes: cookies and tokens outgrow aiohttp's 8190.
@@ -82,10 +84,15 @@ class Proxy:
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._keep_count, answer_errors])
         application.on_response_prepare.append(drop_additions)
+        for path in _CHAT:
+            application.router.add_post(path, self._chat)
         application.router.add_route("*", _ANY, self._other)
         return application
 
-    # It is looked up for each request, so that a new one can take its place.
+    # The service is looked up for each request, so that a new one can take its place.
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        return await self._service.chat(request)
 
     async def _other(self, request: web.Request) -> web.StreamResponse:
         return await self._service.other(request)

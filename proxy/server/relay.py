@@ -1,0 +1,108 @@
+"""One upstream answer into one client answer: the only loop between the two sockets.
+
+There is no queue in it and no second task: a read, what the rewriter makes of it, a write that waits for
+the client. Whatever ends it closes the upstream's connection, the client's leaving (which cancels it) above
+all, so that the model stops.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+
+from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
+from proxy.server.answer import Answer
+from proxy.server.failures import error_response
+from proxy.server.headers import Headers, towards_upstream, without_body
+from proxy.server.passthrough import pass_answer, target_of
+from proxy.server.silence import Patience, Silence
+from proxy.server.stream import ClientStream
+from proxy.server.upstream import Upstream
+from proxy.wire import reported
+from proxy.wire.rewriter import StreamRewriter
+
+#: What is read of an upstream's error, in bytes; what matters stands at its beginning.
+_ERROR_LIMIT: Final = 65536
+
+
+class StreamRelay:
+    """One stream, from the upstream's socket to the client's.
+
+    Args:
+        request: the client's.
+        upstream: who answers it.
+        rewriter: made for this one answer.
+        patience: how long it may be silent.
+    """
+
+    def __init__(
+        self, request: web.Request, upstream: Upstream, rewriter: StreamRewriter, patience: Patience
+    ):
+        self._request = request
+        self._upstream = upstream
+        self._rewriter = rewriter
+        self._stream = ClientStream(request)
+        self._silence = Silence(patience, self._stream, rewriter)
+        self._upstream_headers: Headers | None = None
+
+    async def run(self, body: bytes) -> web.StreamResponse:
+        """Ask the upstream, and answer the client: with a stream, or with a status while nothing has left.
+
+        Args:
+            body: of the request, as the upstream shall get it.
+
+        Raises:
+            ConnectionResetError: the client has gone.
+        """
+        rewriter = self._rewriter
+        with self._silence:
+            try:
+                async with await self._ask(body) as answer:
+                    if 300 <= answer.status < 400 and not self._stream.opened:
+                        self._silence.end()
+                        return await pass_answer(self._request, answer)
+                    last_frames = await self._rewrite(answer)
+            except UpstreamError as error:
+                last_frames = rewriter.receive_failure(error)
+        if rewriter.failure is not None and not (rewriter.opened or self._stream.opened):
+            return error_response(rewriter.failure, self._upstream_headers)
+        return await self._stream.end(last_frames)
+
+    async def _ask(self, body: bytes) -> Answer:
+        headers = towards_upstream(self._request.headers)
+        headers.popall("Content-Length", None)
+        headers["Accept-Encoding"] = "identity"
+        return await self._upstream.ask(
+            self._request.method, target_of(self._request), headers=headers, body=body, decode=True
+        )
+
+    async def _rewrite(self, answer: Answer) -> Sequence[bytes]:
+        """Forward the answer's events until the last ones, which are returned: the upstream is done then."""
+        self._upstream_headers = without_body(answer.headers)
+        self._stream.adopt(self._upstream_headers)
+        self._silence.listen(answer)
+        if not 200 <= answer.status < 300:
+            raise await _reported(answer)
+        rewriter = self._rewriter
+        while True:
+            data = await answer.read()
+            frames = rewriter.receive_data(data) if data else rewriter.receive_eof()
+            self._silence.note(frames)
+            if rewriter.ended:
+                return frames
+            if frames:
+                await self._stream.send(frames)
+
+
+async def _reported(answer: Answer) -> UpstreamError:
+    """Return the error of an answer whose status is one, in whatever form it came."""
+    if answer.status < 400:
+        return UpstreamMalformed(f"The upstream answered {answer.status} to a request for a stream.")
+    body = bytearray()
+    try:
+        while len(body) < _ERROR_LIMIT and (data := await answer.read()):
+            body += data
+    except UpstreamTruncated:
+        pass  # the status, and what came of the reason, say more than that
+    error, _ = reported.from_body(bytes(body), answer.status)
+    return error

@@ -1,0 +1,123 @@
+"""What a stream does while its upstream says nothing: it opens, keeps alive, and at last gives up."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from proxy.errors import UpstreamTimeout
+from proxy.server.answer import Answer
+from proxy.server.stream import ClientStream
+from proxy.wire.rewriter import StreamRewriter
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a stream may be silent, in seconds.
+
+    Attributes:
+        open_after: then the response is opened, event or no event.
+        keep_alive: then a comment is sent, which opens the response too; 0: never.
+        idle: then the upstream is given up, 0: never. From the head of its answer, from event to event.
+    """
+
+    open_after: float
+    keep_alive: float
+    idle: float
+
+    @property
+    def before_opening(self) -> float:
+        """The time after which the response is opened."""
+        return min(self.open_after, self.keep_alive) if self.keep_alive else self.open_after
+
+
+class Silence:
+    """The one timer of a stream. What happens often only leaves a note; the timer reads the notes.
+
+    Args:
+        patience: the limits.
+        stream: what is opened and kept alive.
+        rewriter: its count of events tells events from pings and comments.
+    """
+
+    def __init__(self, patience: Patience, stream: ClientStream, rewriter: StreamRewriter):
+        self._patience = patience
+        self._stream = stream
+        self._rewriter = rewriter
+        self._loop = asyncio.get_running_loop()
+        self._answer: Answer | None = None
+        self._events = 0
+        self._heard = self._said = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._speaking: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._set_timer()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Do nothing any more, whatever has been set in motion."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._speaking is not None:
+            self._speaking.cancel()
+
+    def listen(self, answer: Answer) -> None:
+        """Measure the silence of an answer that has just begun."""
+        self._answer = answer
+        self._heard = self._loop.time()
+        self._set_timer()
+
+    def note(self, frames: Sequence[bytes]) -> None:
+        """Note what one read has brought: events perhaps, and perhaps frames, which are sent right after."""
+        now = self._loop.time()
+        if self._rewriter.events_in != self._events:
+            self._events = self._rewriter.events_in
+            self._heard = now
+        if frames:
+            self._said = now
+
+    def _speak_at(self) -> float:
+        if not self._stream.opened:
+            return self._said + self._patience.before_opening
+        return self._said + (self._patience.keep_alive or math.inf)
+
+    def _give_up_at(self) -> float:
+        if self._answer is None:
+            return math.inf
+        return self._heard + (self._patience.idle or math.inf)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        when = min(self._speak_at(), self._give_up_at())
+        self._timer = self._loop.call_at(when, self._read_notes) if when < math.inf else None
+
+    def _read_notes(self) -> None:
+        now = self._loop.time()
+        if self._answer is not None and now >= self._give_up_at():
+            if not self._answer.waiting:
+                self._answer.give_up(self._timeout())
+                return
+            self._heard = now  # the upstream has spoken; it is the client that does not listen
+        if now >= self._speak_at():
+            self._said = now
+            if self._speaking is None or self._speaking.done():
+                self._speaking = self._loop.create_task(self._speak())
+        self._set_timer()
+
+    async def _speak(self) -> None:
+        # A client that has gone is the relay's matter: it is cancelled, or its next write fails.
+        with suppress(ConnectionResetError):
+            await (self._stream.keep_alive() if self._patience.keep_alive else self._stream.open())
+
+    def _timeout(self) -> UpstreamTimeout:
+        return UpstreamTimeout(f"The upstream sent no event within {self._patience.idle:g} s.")

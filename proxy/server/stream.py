@@ -1,0 +1,84 @@
+"""A stream as the client gets it: opened when there is something to send, a chunk for each frame."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11, StreamWriter
+
+from proxy.server.headers import without_body
+
+#: What the wire contract demands of every stream, whatever the upstream's head says.
+_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+_COMMENT: Final = b": keep-alive\n\n"
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+class ClientStream:
+    """The response to a request for a stream.
+
+    A write waits as long as the client has not taken enough of what was written before; there is no other
+    flow control. A client that has gone shows as `ConnectionResetError`, from any method.
+
+    Args:
+        request: the client's.
+    """
+
+    def __init__(self, request: web.Request):
+        self._request = request
+        self._response = web.StreamResponse(headers=_HEADERS)
+        self._chunked = request.version >= HttpVersion11
+        if not self._chunked:
+            self._response.force_close()  # HTTP/1.0 knows no other end of such a body
+
+    @property
+    def opened(self) -> bool:
+        """The status has left: from now on an error is an event."""
+        return self._response.prepared
+
+    def adopt(self, headers: Mapping[str, str]) -> None:
+        """Take along an upstream's header fields, but for those that the stream has itself."""
+        if not self.opened:
+            for name, value in without_body(headers).items():
+                if name.title() not in _HEADERS:
+                    self._response.headers.add(name, value)
+
+    async def open(self) -> None:
+        """Send the head."""
+        await self._writer()
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames, each an HTTP chunk of its own, in one write. Opens the stream if it must."""
+        await (await self._writer()).write(self._encode(frames))
+
+    async def keep_alive(self) -> None:
+        """Send a comment, which clients skip, lest something in between take the silence for the end."""
+        await self.send([_COMMENT])
+
+    async def end(self, frames: Sequence[bytes]) -> web.StreamResponse:
+        """Send the last frames and end the body, properly."""
+        writer = await self._writer()
+        await writer.write(self._encode(frames) + (_LAST_CHUNK if self._chunked else b""))
+        await self._response.write_eof()
+        return self._response
+
+    async def _writer(self) -> StreamWriter:
+        """Return the writer of the opened response.
+
+        aiohttp's own chunking costs a write for every chunk, and with asyncio's loop a system call. So the
+        chunks are framed here, and it has to let them pass.
+        """
+        writer = await self._response.prepare(self._request)
+        if not isinstance(writer, StreamWriter):
+            raise TypeError(f"aiohttp writes responses with {type(writer)}")
+        writer.chunked = False
+        return writer
+
+    def _encode(self, frames: Sequence[bytes]) -> bytes:
+        if not self._chunked:
+            return b"".join(frames)
+        return b"".join([b"%x\r\n%b\r\n" % (len(frame), frame) for frame in frames])
