@@ -1,0 +1,61 @@
+"""The commands. Each stands in a module of its own, which is imported when it is called.
+
+`straightwire health` runs every few seconds in a container: it must not pay for
+what only `serve` needs.
+"""
+
+import sys
+from importlib import import_module
+from typing import Final
+
+import click
+
+from proxy import __version__
+from proxy.errors import ConfigurationError, StraightwireError
+
+COMMANDS: Final = ("serve", "demo", "config", "health", "repairs")
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+
+
+class Commands(click.Group):
+    """A group whose commands are looked up in modules of their names."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of a newcomer's interest."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None where there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"proxy.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="straightwire")
+def straightwire() -> None:
+    """A proxy that gives almost-OpenAI servers OpenAI's wire form.
+
+    Point a client at its port, and it at your server:
+
+        straightwire serve --upstream http://127.0.0.1:8080
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command, and end the process: 0 done, 1 failed, 2 wrong usage or configuration.
+
+    Args:
+        arguments: the command line without the program's name; None: this process's own.
+    """
+    try:
+        straightwire.main(arguments, prog_name="straightwire")
+    except ConfigurationError as error:
+        click.echo(str(error), err=True)
+        sys.exit(WRONG_USAGE)
+    except StraightwireError as error:
+        click.echo(f"straightwire: {error}", err=True)
+        sys.exit(FAILED)

@@ -1,0 +1,32 @@
+"""`straightwire config`: every mistake in a file, and its schema."""
+
+import json
+from pathlib import Path
+
+import click
+
+from proxy.cli.serve import load_configuration
+from proxy.config.load import json_schema
+
+
+@click.group()
+def command() -> None:
+    """Check a configuration, or print its schema."""
+
+
+@command.command()
+@click.argument("path", type=click.Path(path_type=Path), metavar="FILE")
+def check(path: Path) -> None:
+    """Tell every mistake in FILE, with its line and a hint.
+
+    Exit status 0 where there is none, else 2.
+    """
+    configuration = load_configuration(path, {})
+    upstreams = ", ".join(configuration.upstreams)
+    click.echo(f"{path}: correct. Upstreams: {upstreams}.")
+
+
+@command.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for completion in editors."""
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,185 @@
+"""The commands, as a user runs them: each in a process of its own."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from proxy import __version__
+from proxy.wire.repairs import CATALOGUE
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "proxy"]
+PATIENCE = 30
+
+
+def straightwire(*arguments, **environ):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("STRAIGHTWIRE_")}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=environment | environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def test_version():
+    assert straightwire("--version").stdout == f"straightwire, version {__version__}\n"
+
+
+def test_help_names_every_command():
+    told = straightwire("--help").stdout
+    assert all(f"\n  {name} " in told for name in ("serve", "demo", "config", "health", "repairs"))
+
+
+def test_an_unknown_command_is_wrong_usage():
+    ran = straightwire("sevre")
+    assert ran.returncode == 2
+    assert "No such command 'sevre'" in ran.stderr
+
+
+def test_repairs_lists_the_catalogue():
+    lines = straightwire("repairs").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(CATALOGUE)
+
+
+def test_repairs_tells_all_about_one():
+    told = straightwire("repairs", "repeated-role").stdout
+    assert told.startswith("repeated-role\n\nRemove `delta.role` after")
+    assert "LocalAI#340" in told
+    assert "default:  on" in told
+
+
+def test_a_misspelt_repair_has_a_hint():
+    ran = straightwire("repairs", "repeated-rol")
+    assert ran.returncode == 2
+    assert "Did you mean repeated-role?" in ran.stderr
+
+
+def test_a_repair_like_no_other_has_another_hint():
+    ran = straightwire("repairs", "zzz")
+    assert ran.returncode == 2
+    assert "`straightwire repairs` lists them." in ran.stderr
+
+
+def test_repairs_writes_the_documents():
+    assert straightwire("repairs", "--markdown").stdout == (ROOT / "docs/repairs.md").read_text("utf-8")
+    assert straightwire("repairs", "--table").stdout in (ROOT / "README.md").read_text("utf-8")
+
+
+def test_demo_shows_both_sides_and_names_the_repairs():
+    ran = straightwire("demo", COLUMNS="120")
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert lines[1].startswith("event: data  ")
+    assert '│ data: {"id":"chatcmpl-' in lines[1]
+    right = "".join(line.partition("│ ")[2] for line in lines)
+    assert right.count('"role":"assistant"') == 1
+    assert right.count("[DONE]") == 1
+    assert re.search(r"4 x event-line +Drop `event:` lines", ran.stdout)
+    assert "\x1b" not in ran.stdout, "colour where there is no terminal"
+
+
+def test_config_check_tells_every_mistake_with_its_place(tmp_path):
+    file = tmp_path / "straightwire.yaml"
+    file.write_text("upstreams:\n  local:\n    ulr: http://127.0.0.1:8080\nrepairs: {repeated-rol: false}\n")
+    ran = straightwire("config", "check", str(file))
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert f"{file}:3: upstreams.local.ulr: " in ran.stderr
+    assert f"{file}:4: repairs.repeated-rol: " in ran.stderr
+    assert "did you mean repeated-role" in ran.stderr.replace("`", "").replace("'", "")
+    assert "Traceback" not in ran.stderr
+
+
+def test_config_check_of_the_example():
+    ran = straightwire("config", "check", "config.example.yaml")
+    assert (ran.returncode, ran.stdout) == (0, "config.example.yaml: correct. Upstreams: local.\n")
+
+
+def test_config_schema_is_a_json_schema():
+    assert json.loads(straightwire("config", "schema").stdout)["type"] == "object"
+
+
+def test_serve_without_anything_to_serve_is_wrong_usage():
+    ran = straightwire("serve")
+    assert ran.returncode == 2
+    assert len(ran.stderr.splitlines()) == 1
+    assert "Traceback" not in ran.stderr
+
+
+def test_serve_with_a_file_that_is_not_there_is_wrong_usage():
+    ran = straightwire("serve", "--config", "nowhere.yaml")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("nowhere.yaml")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_health_without_a_proxy_fails_with_one_line():
+    ran = straightwire("health", STRAIGHTWIRE_UPSTREAM="http://127.0.0.1:9", STRAIGHTWIRE_ADMIN__PORT="1")
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1
+    assert "http://127.0.0.1:1/readyz" in ran.stderr
+
+
+@pytest.fixture
+def served():
+    """`straightwire demo --serve` on a free port: the process, and its URL."""
+    process = subprocess.Popen(
+        [*COMMAND, "demo", "--serve", "--listen", "127.0.0.1:0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        told = ""
+        while "Ctrl-C" not in told:
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            told += line
+        yield process, re.search(r"curl -N (http://127\.0\.0\.1:\d+)/v1/chat/completions", told)[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_demo_serves_until_it_is_told_to_stop(served):
+    process, url = served
+    body = {"model": "ggml-gpt4all-j", "stream": True, "messages": [{"role": "user", "content": "Hi there"}]}
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)) as connection:
+        connection.request(
+            "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"}
+        )
+        stream = connection.getresponse().read()
+    assert stream.startswith(b'data: {"id":"chatcmpl-')
+    assert stream.endswith(b"data: [DONE]\n\n")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+
+
+def test_a_port_in_use_is_one_line(served):
+    _, url = served
+    ran = straightwire(
+        "serve",
+        "--upstream",
+        "http://127.0.0.1:9",
+        "--listen",
+        url.removeprefix("http://"),
+        STRAIGHTWIRE_ADMIN="null",
+    )
+    assert ran.returncode == 1
+    assert len(ran.stderr.splitlines()) == 1
+    assert "Traceback" not in ran.stderr
+    assert url.removeprefix("http://") in ran.stderr
