@@ -12,7 +12,7 @@ export PYTHON
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test format pins clean
+.PHONY: help run test format docs pins clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ format: ## put the code into its one layout, and mend what ruff can mend
 	@scripts/venv.sh $(VENV) test
 	$(bin)/ruff check --fix .
 	$(bin)/ruff format .
+
+docs: ## write what docs/repairs.md and README.md take from the code
+	@scripts/venv.sh $(VENV) test
+	$(bin)/python -m scripts.docs
 
 pins: ## resolve constraints.txt anew from pyproject.toml, on the oldest Python that is supported
 	python3.11 -m venv --clear .venv-pins
