@@ -148,6 +148,7 @@ class StreamState:
     """What is remembered of one stream.
 
     Attributes:
+        chunk_id: the id of the chunk at hand as the upstream wrote it; some lend it to their calls.
         early_finishes: how often a choice went on after its finish reason.
         usage: the last usage that was not all zero, else the last.
         usage_on_chunks: usage came beside choices, as LocalAI sent it up to v4.2.4.
@@ -160,6 +161,7 @@ class StreamState:
     origin: Origin
     identity: Identity | None = None
     choices: dict[int, ChoiceState] = field(default_factory=dict)
+    chunk_id: Any = None
     early_finishes: int = 0
     usage: dict[str, Any] | None = None
     usage_on_chunks: bool = False

@@ -57,6 +57,7 @@ class ChunkMachine:
         if not choices:
             self._endings.without_choices(chunk, None if changed else data)
             return
+        stream.chunk_id = chunk.get("id")
         if not stream.identify(chunk).is_in(chunk):
             changed |= run(steps.envelope, stream, chunk)
         if reports or stream.request.include_usage:
@@ -64,7 +65,7 @@ class ChunkMachine:
         kept: list[Choice] = []
         finishing: list[Choice] = []
         for position, choice in enumerate(choices):
-            outcome = self._choice(choice, position, chunk)
+            outcome = self._choice(choice, position)
             changed |= outcome is not KEPT
             if outcome is not DROPPED:
                 (finishing if choice.get("finish_reason") else kept).append(choice)
@@ -76,7 +77,7 @@ class ChunkMachine:
             whole = len(finishing) == len(choices)
             self._endings.hold(chunk if whole else {**chunk, "choices": finishing}, own if whole else None)
 
-    def _choice(self, choice: Choice, position: int, chunk: Chunk) -> Outcome:
+    def _choice(self, choice: Choice, position: int) -> Outcome:
         """Repair one choice and move its phase. What is left in it may leave."""
         steps, stream = self._steps, self._stream
         changed = False
@@ -98,7 +99,7 @@ class ChunkMachine:
         if choice.get("logprobs") is not None:
             changed |= run(steps.logprobs, stream, choice, state)
         if self._is_chat and ("tool_calls" in choice["delta"] or "function_call" in choice["delta"]):
-            changed |= self._calls(choice, state, chunk)
+            changed |= self._calls(choice, state)
         outcome = REPAIRED if changed else KEPT
         for name, apply in steps.rest:
             result = apply(choice, state, stream)
@@ -137,7 +138,7 @@ class ChunkMachine:
         choice["finish_reason"] = None
         return REPAIRED
 
-    def _calls(self, choice: Choice, state: ChoiceState, chunk: Chunk) -> bool:
+    def _calls(self, choice: Choice, state: ChoiceState) -> bool:
         """Repair the calls of a delta; the tracker says which call each fragment means."""
         steps, stream = self._steps, self._stream
         delta = choice["delta"]
@@ -146,7 +147,7 @@ class ChunkMachine:
         if wires:
             if not isinstance(wires, list) or not all(map(_is_call, wires)):
                 raise UpstreamMalformed("The upstream sent a tool call that is no object.")
-            borrowed_id = chunk.get("id")
+            borrowed_id = stream.chunk_id
             fold = "reemitted-call" in self._plan.on
             if fold and stream.usage_on_chunks and not stream.whole:
                 wires = self._sift(wires, borrowed_id, state)
