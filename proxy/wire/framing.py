@@ -191,6 +191,8 @@ def decoder(first: bytes, limit: int) -> TolerantDecoder | JSONDecoder | None:
     if said[:1] in (b"{", b"["):
         chosen = JSONDecoder(limit)
         chosen.deviations["bare-json"] = 1
+        if first.startswith(BOM):
+            chosen.deviations["byte-order-mark"] = 1
         return chosen
     return TolerantDecoder(limit)
 

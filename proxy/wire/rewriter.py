@@ -17,7 +17,7 @@ from proxy.wire.intake import Intake
 from proxy.wire.machine import ChunkMachine
 from proxy.wire.plan import Plan
 from proxy.wire.requests import Request
-from proxy.wire.sse import Event, encode
+from proxy.wire.sse import BOM, Event, encode
 
 DONE_FRAME: Final = encode(framing.DONE)
 DEFAULT_EVENT_LIMIT: Final = 1024 * 1024
@@ -95,7 +95,7 @@ class StreamRewriter:
             if decoder is None:
                 return []
             self._bare = isinstance(decoder, framing.JSONDecoder)
-            data = self._first
+            data = self._first.removeprefix(BOM) if self._bare else self._first
         for event in decoder.feed(data):
             self._event(event)
         if decoder.overflowed and not self.ended:
