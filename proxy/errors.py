@@ -20,6 +20,8 @@ Before the first byte has left for the client an error is an HTTP status; after
 that it is an event in the stream. Both carry the body that `error_body` makes.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 #: OpenAI's error types by status, for upstreams that give none.
@@ -117,6 +119,8 @@ class UpstreamError(StraightwireError):
 
     status = 502
     outcome: ClassVar[str] = "upstream_error"
+    #: What was repaired before the answer failed, by the repairs' names.
+    repairs: Mapping[str, int] = MappingProxyType({})
 
 
 class UpstreamUnreachable(UpstreamError):

@@ -148,6 +148,20 @@ class CallTracker:
             self._batch = len(self.calls) - first_new
         return fragments
 
+    def take(self, wire: dict[str, Any], borrowed_id: str | None) -> Fragment:
+        """Take a call that came whole: in a body each entry of the array is a call of its own.
+
+        Raises:
+            UpstreamMalformed: it names no function.
+        """
+        signs = Signs.of(wire, borrowed_id)
+        if signs.name is None:
+            raise UpstreamMalformed("The upstream sent a tool call that names no function.")
+        call = Call(len(self.calls), self._new_id(signs.id), signs.name, signs.index, signs.id, opened=True)
+        call.arguments.feed(signs.arguments)
+        self.calls.append(call)
+        return Fragment(wire, call, call.name, opening=True)
+
     def begin(self, name: str) -> Call:
         """Open a call whose fragments were never forwarded."""
         call = self._begin(Signs(None, None, name, ""))

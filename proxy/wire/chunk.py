@@ -153,6 +153,7 @@ class StreamState:
         usage: the last usage that was not all zero, else the last.
         usage_on_chunks: usage came beside choices, as LocalAI sent it up to v4.2.4.
         whole: a whole body came in the place of a stream.
+        is_body: what leaves is a whole body, too.
         rough: the chunk at hand is JSON that only lenient parsers read.
         repairs: how often each repair acted.
     """
@@ -168,6 +169,7 @@ class StreamState:
     call_ids: set[str] = field(default_factory=set)
     rough: bool = False
     whole: bool = False
+    is_body: bool = False
     repairs: dict[str, int] = field(default_factory=dict)
     _made_ids: int = 0
 
@@ -200,17 +202,20 @@ class StreamState:
         return self.identity
 
 
-def first_identity(request: Request, origin: Origin, chunk: Chunk) -> Identity:
-    """Take from the first chunk what is right in it, and make up the rest."""
+def first_identity(request: Request, origin: Origin, chunk: Chunk, kind: str | None = None) -> Identity:
+    """Take from the first chunk what is right in it, and make up the rest.
+
+    `kind` is what `object` must say; None for the chunks of the endpoint's streams.
+    """
     chunk_id, model = chunk.get("id"), chunk.get("model")
     if not isinstance(chunk_id, str) or not chunk_id:
-        chunk_id = ID_PREFIXES[request.endpoint] + origin.token
+        chunk_id = ID_PREFIXES.get(request.endpoint, "") + origin.token
     if origin.mapped or not isinstance(model, str) or not model:
         model = request.model or NAMELESS_MODEL
     created = seconds(chunk.get("created"))
     return Identity(
         id=chunk_id,
-        object=OBJECTS[request.endpoint],
+        object=kind or OBJECTS[request.endpoint],
         created=origin.began if created is None else created,
         model=model,
     )

@@ -4,14 +4,18 @@ import textwrap
 from collections.abc import Iterable
 from typing import Final
 
+from proxy.wire.repairs.bodies import SHARED
 from proxy.wire.repairs.entry import Repair, Scope
 
 TITLES: Final = {
     Scope.FRAMING: "The event stream",
     Scope.SHAPE: "The shape of a chunk",
+    Scope.BODY: "The shape of a whole body",
     Scope.ENVELOPE: "id, object, created, model",
     Scope.USAGE: "Usage",
     Scope.INDEX: "The index of a choice",
+    Scope.NUMBERS: "The numbers of all choices",
+    Scope.ITEM: "Embeddings and models",
     Scope.TEXT: "Text cut in two",
     Scope.CHOICE: "Texts",
     Scope.ROLE: "Roles",
@@ -21,6 +25,7 @@ TITLES: Final = {
     Scope.CALL: "Calls: each fragment",
     Scope.AFTER_CALLS: "Calls: legacy and tool form",
     Scope.REST: "What is left of a delta",
+    Scope.MESSAGE: "Whole messages",
     Scope.FINISH: "How a choice finishes",
     Scope.ENDING: "How a stream ends",
     Scope.ERROR: "Errors",
@@ -33,7 +38,8 @@ the key under `repairs:` in the configuration, the label in `straightwire_repair
 the log. A compliant answer has none of these faults and leaves with its own bytes.
 
 *on* and *off* are defaults. *always* cannot be switched off: without it no stream could be written. Eras are
-those of LocalAI, from A (v1.6, May 2023) to T (v4.9).
+those of LocalAI, from A (v1.6, May 2023) to T (v4.9). What is said of a delta holds for the message of an
+answer that is not streamed, where the entry says so.
 
 This page is written by `straightwire repairs --markdown`.
 """
@@ -72,9 +78,14 @@ def _entry(repair: Repair) -> str:
         f"### {repair.name}\n\n"
         f"{repair.summary} *{state(repair)}*{eras}\n\n"
         f"{_code('wrong', repair.wrong)}{_code('right', repair.right)}"
-        f"- breaks: {repair.breaks}\n"
+        f"- breaks: {repair.breaks}\n{_where(repair)}"
         f"- known from: {', '.join(repair.sources)}\n"
     )
+
+
+def _where(repair: Repair) -> str:
+    shared = any(repair.name in names for names in SHARED.values())
+    return "- where: streams and whole bodies\n" if shared else ""
 
 
 def _code(label: str, example: str) -> str:

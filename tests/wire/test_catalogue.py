@@ -10,7 +10,8 @@ import pytest
 
 import proxy.wire
 from proxy.wire.repairs import CATALOGUE, ORDER, Repair, Scope
-from proxy.wire.repairs.entry import STREAMS, Basis, Outcome
+from proxy.wire.repairs.entry import Basis, Outcome
+from proxy.wire.requests import Endpoint
 
 ERAS = "ABCDEFGHIJKLMNOPQRST"
 of_each = pytest.mark.parametrize("entry", ORDER, ids=lambda entry: entry.name)
@@ -21,6 +22,9 @@ GIVEN = {
     Scope.ENVELOPE: ["chunk", "stream"],
     Scope.USAGE: ["chunk", "stream"],
     Scope.INDEX: ["choice", "position", "stream"],
+    Scope.BODY: ["body", "stream"],
+    Scope.NUMBERS: ["body", "stream"],
+    Scope.ITEM: ["item", "position", "stream"],
     Scope.CALL: ["fragment", "stream"],
 }
 AT_FIXED_POINTS = {Scope.FRAMING, Scope.ENDING, Scope.ERROR}
@@ -45,7 +49,7 @@ def test_every_question_of_a_reader_is_answered(entry: Repair) -> None:
     assert entry.sources
     assert entry.basis in Basis
     assert entry.endpoints
-    assert entry.endpoints <= STREAMS
+    assert entry.endpoints <= set(Endpoint)
 
 
 @of_each

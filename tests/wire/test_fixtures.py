@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.wire.repairs import CATALOGUE
+from tests.wire.body_cases import all_bodies
 from tests.wire.cases import FIXTURES, Case, all_cases
 from tests.wire.contract import check_stream
 
@@ -87,11 +88,12 @@ def test_every_case_counts_repairs_that_exist() -> None:
 
 
 def test_every_repair_has_a_fixture_that_counts_it() -> None:
-    counted = {(case.name.split("/")[0], name) for case in CASES for name in case.facts["repairs"]}
+    cases = (*CASES, *all_bodies())
+    counted = {(case.name.split("/")[0], name) for case in cases for name in case.facts["repairs"]}
     missing = [name for name in CATALOGUE if (name, name) not in counted]
     assert not missing, f"no case in fixtures/<name>/ counts: {missing}"
 
 
 def test_every_folder_of_fixtures_is_known() -> None:
-    scenarios = {"localai", "localai-eras", "compliant", "endings"}
+    scenarios = {"localai", "localai-bodies", "localai-eras", "compliant", "endings"}
     assert {path.name for path in FIXTURES.iterdir()} <= scenarios | set(CATALOGUE)

@@ -7,19 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.chunk import Origin, StreamState
-from proxy.wire.plan import Plan, Step, compile_plan, run
-from proxy.wire.repairs import CATALOGUE, ORDER
+from proxy.wire.plan import BODY_SCOPES, BodySteps, Step, Steps, compile_plan, run
+from proxy.wire.repairs import ORDER, Scope
+from proxy.wire.repairs.bodies import SHARED
 from proxy.wire.repairs.entry import DROPPED, KEPT, NOTED, REPAIRED, Outcome
 from proxy.wire.requests import Endpoint, Request
 
+#: Where only bodies are repaired; whole bodies that become streams are numbered, too.
+BODIES_ALONE = BODY_SCOPES - {Scope.NUMBERS}
 SWITCHABLE = [repair for repair in ORDER if not repair.fixed]
 FIXED = [repair.name for repair in ORDER if repair.fixed]
 
 
-def names(plan: Plan, endpoint: Endpoint) -> list[str]:
-    """The repairs of an endpoint's plan, in the order in which they run."""
-    steps = plan.steps[endpoint]
-    return [name for field in steps.__slots__ for name, _ in getattr(steps, field)]
+def points(steps: Steps | BodySteps) -> list[list[str]]:
+    """The repairs of an endpoint's streams or bodies, at each point in the order in which they run."""
+    return [[name for name, _ in getattr(steps, field)] for field in steps.__slots__]
+
+
+def names(steps: Steps | BodySteps) -> list[str]:
+    """All of them."""
+    return [name for point in points(steps) for name in point]
 
 
 def test_without_switches_each_repair_is_as_the_catalogue_says() -> None:
@@ -33,9 +40,15 @@ def test_a_switch_turns_just_its_repair(repair: Any, is_on: bool) -> None:
 
     assert (repair.name in plan.on) is is_on
     assert plan.on ^ compile_plan().on <= {repair.name}
-    for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS):
-        runs = is_on and endpoint in repair.endpoints and repair.apply is not None
-        assert (repair.name in names(plan, endpoint)) is runs
+    acts = is_on and repair.apply is not None
+    for endpoint, steps in plan.steps.items():
+        runs = acts and endpoint in repair.endpoints and repair.scope not in BODIES_ALONE
+        assert (repair.name in names(steps)) is runs
+    for endpoint, body_steps in plan.bodies.items():
+        meant = (
+            endpoint in repair.endpoints if repair.scope in BODY_SCOPES else repair.name in SHARED[endpoint]
+        )
+        assert (repair.name in names(body_steps)) is (acts and meant)
 
 
 @pytest.mark.parametrize("name", FIXED)
@@ -54,16 +67,13 @@ def test_a_switch_of_nothing_is_a_mistake() -> None:
 def test_what_is_on_runs_in_the_order_of_the_catalogue(switches: dict[str, bool]) -> None:
     plan = compile_plan(switches)
     order = {repair.name: place for place, repair in enumerate(ORDER)}
-    for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS):
-        steps = plan.steps[endpoint]
-        for field in steps.__slots__:
-            places = [order[name] for name, _ in getattr(steps, field)]
+    for steps in (*plan.steps.values(), *plan.bodies.values()):
+        for point in points(steps):
+            places = [order[name] for name in point]
             assert places == sorted(places)
-        applied = names(plan, endpoint)
+        applied = names(steps)
         assert len(applied) == len(set(applied))
-        assert set(applied) == {
-            name for name in plan.on if CATALOGUE[name].apply and endpoint in CATALOGUE[name].endpoints
-        }
+        assert set(applied) <= plan.on
 
 
 def test_missing_finish_is_an_error_unless_it_is_told_otherwise() -> None:

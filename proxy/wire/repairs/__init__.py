@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from proxy.wire.repairs import (
+    bodies,
     call_arrays,
     calls,
     choices,
@@ -16,6 +17,7 @@ from proxy.wire.repairs import (
     finish,
     framing,
     identity,
+    lists,
     logprobs,
     shape,
     text,
@@ -36,6 +38,8 @@ ORDER: Final[tuple[Repair, ...]] = (
     *calls.REPAIRS,
     *call_arrays.AFTER,
     *choices.REPAIRS,
+    *bodies.REPAIRS,
+    *lists.REPAIRS,
     *finish.REPAIRS,
     *errors.REPAIRS,
 )

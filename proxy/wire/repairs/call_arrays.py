@@ -6,7 +6,7 @@ Legacy function calls, in both directions, are here too.
 from typing import Any
 
 from proxy.errors import UpstreamMalformed
-from proxy.wire.chunk import Choice, ChoiceState, StreamState
+from proxy.wire.chunk import Choice, ChoiceState, StreamState, in_order
 from proxy.wire.codec import dumps
 from proxy.wire.repairs.entry import (
     CHAT,
@@ -19,6 +19,12 @@ from proxy.wire.repairs.entry import (
     fixed,
     repair,
 )
+
+
+def _listed(delta: dict[str, Any]) -> list[Any]:
+    """The calls of a delta, if they are a list: what else stands there the machine refuses."""
+    calls = delta.get("tool_calls")
+    return calls if isinstance(calls, list) else []
 
 
 @repair(
@@ -39,7 +45,9 @@ def function_call_for_tools(choice: Choice, state: ChoiceState, stream: StreamSt
         return KEPT
     call = delta.pop("function_call")
     if not delta.get("tool_calls") and isinstance(call, dict):
-        delta["tool_calls"] = [{"index": 0, "function": call}]
+        call = in_order(call, ("name", "arguments"))
+        wrapped = {"function": {key: item for key, item in call.items() if key != "function"}}
+        delta["tool_calls"] = [wrapped if stream.is_body else {"index": 0, **wrapped}]
     return REPAIRED
 
 
@@ -100,7 +108,7 @@ def tool_calls_not_a_list(choice: Choice, state: ChoiceState, stream: StreamStat
 def unwrapped_tool_call(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Put a bare name and its arguments into `function`."""
     outcome = KEPT
-    for call in choice["delta"].get("tool_calls") or ():
+    for call in _listed(choice["delta"]):
         if isinstance(call, dict) and "function" not in call and ("name" in call or "arguments" in call):
             call["function"] = {key: call.pop(key) for key in ("name", "arguments") if key in call}
             outcome = REPAIRED
@@ -120,7 +128,7 @@ def unwrapped_tool_call(choice: Choice, state: ChoiceState, stream: StreamState)
 def arguments_not_a_string(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Write arguments that came as JSON values as the string that the form asks for."""
     delta = choice["delta"]
-    functions = [call.get("function") for call in delta.get("tool_calls") or () if isinstance(call, dict)]
+    functions = [call.get("function") for call in _listed(delta) if isinstance(call, dict)]
     outcome = KEPT
     for function in [*functions, delta.get("function_call")]:
         if isinstance(function, dict) and not isinstance(function.get("arguments"), str | None):
@@ -190,7 +198,7 @@ def tool_calls_for_functions(choice: Choice, state: ChoiceState, stream: StreamS
     if "tool_calls" not in delta or not stream.request.functions or stream.request.tools is not None:
         return KEPT
     calls = delta.pop("tool_calls")
-    if any(call.get("index") for call in calls):
+    if any(call.get("index") for call in calls) or (stream.is_body and len(calls) > 1):
         raise UpstreamMalformed(
             "The upstream made several calls; the request's legacy `functions` allow one. Use `tools`."
         )

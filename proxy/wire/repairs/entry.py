@@ -29,9 +29,12 @@ class Scope(enum.Enum):
 
     FRAMING = "events"  # no function: the decoder and the machine do it at a fixed point
     SHAPE = "chunk shape"  # (chunk, stream)
+    BODY = "body shape"  # (body, stream), whole bodies only
     ENVELOPE = "identity"  # (chunk, stream)
     USAGE = "usage"  # (chunk, stream)
     INDEX = "choice index"  # (choice, position, stream)
+    NUMBERS = "choice numbers"  # (body, stream), whole bodies only
+    ITEM = "items of a list"  # (item, position, stream), an embedding or a model
     TEXT = "text"  # (choice, state, stream), only where a code point is cut
     CHOICE = "choices"  # (choice, state, stream)
     ROLE = "roles"  # (choice, state, stream), only where there is a role, or ought to be
@@ -41,6 +44,7 @@ class Scope(enum.Enum):
     CALL = "tool calls"  # (fragment, stream), each fragment once it is identified
     AFTER_CALLS = "after tool calls"  # (choice, state, stream), only where there are calls
     REST = "what is left of the delta"  # (choice, state, stream), after all others
+    MESSAGE = "messages"  # (choice, state, stream), whole bodies only, after all others
     FINISH = "finish reasons"  # (choice, state, stream), on the frame that ends the choice
     ENDING = "end of stream"  # no function: the machine does it at a fixed point
     ERROR = "errors"  # no function: every form of error becomes one
@@ -58,6 +62,9 @@ CLIENT: Final = Basis.CLIENT
 
 CHAT: Final = frozenset({Endpoint.CHAT})
 COMPLETIONS: Final = frozenset({Endpoint.COMPLETIONS})
+EDITS: Final = frozenset({Endpoint.EDITS})
+EMBEDDINGS: Final = frozenset({Endpoint.EMBEDDINGS})
+MODELS: Final = frozenset({Endpoint.MODELS})
 STREAMS: Final = CHAT | COMPLETIONS
 
 

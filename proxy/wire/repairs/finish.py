@@ -149,13 +149,14 @@ def foreign_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 def unknown_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Take a reason that nobody knows for `stop`."""
     reason = choice.get("finish_reason")
-    if reason is None or (isinstance(reason, str) and reason in REASONS):
+    if reason is None or (isinstance(reason, str) and (reason in REASONS or _plain(reason) in NOTHING)):
         return KEPT
     choice["finish_reason"] = "stop"
     return REPAIRED
 
 
-def _expected_call_reason(stream: StreamState) -> str:
+def call_reason(stream: StreamState) -> str:
+    """Return the reason with which a choice that called must finish."""
     legacy = stream.request.functions and stream.request.tools is None
     return "function_call" if legacy else "tool_calls"
 
@@ -174,7 +175,7 @@ def _expected_call_reason(stream: StreamState) -> str:
 def stop_after_calls(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Finish a choice that called with the call's reason; `length` and a named tool's `stop` stay."""
     reason = choice.get("finish_reason")
-    expected = _expected_call_reason(stream)
+    expected = call_reason(stream)
     if not state.made_calls or reason == expected or reason not in ("stop", "tool_calls", "function_call"):
         return KEPT
     if reason == "stop" and stream.request.named_tool:

@@ -117,7 +117,7 @@ def chat_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
     endpoints=COMPLETIONS,
     wrong='"choices":[{"index":0,"text":" two","finish_reason":null}]',
     right='"choices":[{"index":0,"text":" two","logprobs":null,"finish_reason":null}]',
-    breaks="typed decoders: a required key of a completion's choice",
+    breaks="openai-java, and other typed decoders: a required key (in chat of whole bodies)",
     sources=("LocalAI#648", "OpenAI's CreateCompletionResponse"),
     eras="B-T",
 )

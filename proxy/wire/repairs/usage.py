@@ -9,6 +9,8 @@ from proxy.wire.chunk import Chunk, StreamState
 from proxy.wire.repairs.entry import FORM, KEPT, REPAIRED, Outcome, Scope, fixed, repair
 
 COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
+#: More than any server counts: such a figure is garbage, and other decoders could not read it.
+MOST_TOKENS: Final = 2**53
 #: Anthropic's and the Responses API's names, which some gateways let through.
 ALIASES: Final = ("input_tokens", "output_tokens", "")
 
@@ -134,7 +136,7 @@ def completed(usage: dict[str, Any]) -> dict[str, Any]:
 
 def _count(*candidates: Any) -> int | None:
     for value in candidates:
-        if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS:
             return int(value)
     return None
 

@@ -1,0 +1,138 @@
+"""Whole bodies: the catalogue of streams, where it fits, and what only a body can have wrong.
+
+A body in which nothing is wrong leaves with its own bytes.
+"""
+
+import codecs
+from typing import Any, Final
+
+from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
+from proxy.wire import codec, framing, reported, vectors
+from proxy.wire.body_machine import LISTS, BodyMachine, write
+from proxy.wire.chunk import Origin, StreamState
+from proxy.wire.plan import Plan
+from proxy.wire.requests import Endpoint, Request
+from proxy.wire.sse import BOM
+
+#: How much of something unreadable an error quotes, in characters.
+MAX_QUOTE: Final = 200
+
+
+def rewrite_body(body: bytes, request: Request, origin: Origin, plan: Plan) -> tuple[bytes, dict[str, int]]:
+    """Rewrite the whole body of an answer whose status is 2xx.
+
+    Returns:
+        The body that leaves (the very bytes that came where nothing is wrong), and how often
+        each repair acted.
+
+    Raises:
+        UpstreamError: it is an error, or no such body. Its `repairs` has the counts.
+    """
+    stream = StreamState(request, origin, whole=True, is_body=True)
+    try:
+        return _rewritten(body, stream, plan), stream.repairs
+    except UpstreamError as error:
+        error.repairs = stream.repairs
+        raise
+
+
+def reported_error(status: int, content_type: str, body: bytes) -> tuple[UpstreamReported, dict[str, int]]:
+    """Shape the body of an answer whose status is 400 or above, whatever its form.
+
+    Args:
+        status: the upstream's status, which stays.
+        content_type: its Content-Type, which may name the text's encoding; "" where there is none.
+        body: the body, as much of it as is worth reporting.
+
+    Returns:
+        The error, and how often each deviation was met.
+    """
+    body = body.removeprefix(BOM)
+    forms = []
+    if body.lstrip().startswith((b"data:", b"event:", b"error:")):
+        decoder = framing.TolerantDecoder()
+        events = [*decoder.feed(body), *decoder.finish()]
+        forms.append("error-event")
+        body = next((event.data for event in events if event.data.strip()), b"")
+    error, met = reported.from_body(_in_utf8(body, content_type), status)
+    counts: dict[str, int] = {}
+    for form in (*forms, *met):
+        counts[form] = counts.get(form, 0) + 1
+    return error, counts
+
+
+def _rewritten(body: bytes, stream: StreamState, plan: Plan) -> bytes:
+    own = body.removeprefix(BOM)
+    if len(own) < len(body):
+        stream.count("byte-order-mark")
+    value, changed = _read(own, stream)
+    if isinstance(value, list) and stream.request.endpoint in LISTS:
+        stream.count("bare-list")
+        value, changed = {"data": value}, True
+    if not isinstance(value, dict):
+        raise UpstreamMalformed("The upstream sent a body that is no JSON object.")
+    changed |= BodyMachine(stream, plan).repair(value)
+    return write(value) if changed else own
+
+
+def _read(body: bytes, stream: StreamState) -> tuple[Any, bool]:
+    """Parse a body; the second value says that it must be written anew."""
+    parse = vectors.read if stream.request.endpoint is Endpoint.EMBEDDINGS else codec.loads
+    try:
+        value, rough = parse(body)
+    except codec.NotJSON:
+        value, rough = codec.loads(_without_done(body, stream))
+        body = b""
+    if rough:
+        stream.count("rough-json")
+        value = _scrubbed(value)
+    if isinstance(value, list) and value and isinstance(value[0], dict) and reported.is_error(value[0]):
+        raise _counted(*reported.from_value(value), stream)
+    if isinstance(value, dict) and reported.is_error(value):
+        if value.get("choices"):
+            stream.count("error-in-chunk")
+        raise _counted(*reported.from_value(value), stream)
+    return value, rough or not body
+
+
+def _without_done(body: bytes, stream: StreamState) -> bytes:
+    """Return the one JSON object of a body that is followed by a stream's end.
+
+    Raises:
+        UpstreamError: the body is something else.
+    """
+    pieces = framing.split(body) if body.lstrip()[:1] == b"{" else []
+    if pieces and framing.is_object(pieces[0]) and pieces[1:] == [framing.DONE]:
+        stream.count("bare-done")
+        return pieces[0]
+    text = body.decode("utf-8", "replace").strip()
+    if not text:
+        raise UpstreamMalformed("The upstream answered with an empty body.")
+    if text[:1] in "{[" and "error" not in text[:MAX_QUOTE]:
+        quote = text[:MAX_QUOTE]
+        raise UpstreamMalformed(f"The upstream answered with a body that is not valid JSON: {quote}")
+    raise _counted(*reported.from_text(text), stream)
+
+
+def _scrubbed(value: Any) -> Any:
+    try:
+        return codec.scrub(value)
+    except codec.NotJSON as error:
+        raise UpstreamMalformed(f"The upstream sent a body that cannot be rewritten: {error}.") from None
+
+
+def _counted(error: UpstreamReported, forms: list[str], stream: StreamState) -> UpstreamReported:
+    for form in forms:
+        stream.count(form)
+    return error
+
+
+def _in_utf8(body: bytes, content_type: str) -> bytes:
+    """Bring a text to UTF-8 from the encoding that its Content-Type names, if that one is known."""
+    _, _, charset = content_type.lower().partition("charset=")
+    charset = charset.partition(";")[0].strip(" \"'")
+    try:
+        known = codecs.lookup(charset).name if charset else "utf-8"
+        return body if known == "utf-8" else body.decode(known, "replace").encode()
+    except (LookupError, ValueError, AttributeError):
+        return body
