@@ -7,6 +7,7 @@ begins (its role), and in `endings`, when it or the stream ends. Text never wait
 from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
+from proxy.wire.calls import Fragment
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, Phase, StreamState, says_something
 from proxy.wire.endings import Endings
 from proxy.wire.frames import FrameWriter
@@ -62,6 +63,8 @@ class ChunkMachine:
             changed |= run(steps.envelope, stream, chunk)
         if reports or stream.request.include_usage:
             changed |= run(steps.usage, stream, chunk)
+        if stream.whole:
+            changed |= run(steps.numbers, stream, chunk)
         kept: list[Choice] = []
         finishing: list[Choice] = []
         for position, choice in enumerate(choices):
@@ -148,13 +151,10 @@ class ChunkMachine:
             if not isinstance(wires, list) or not all(map(_is_call, wires)):
                 raise UpstreamMalformed("The upstream sent a tool call that is no object.")
             borrowed_id = stream.chunk_id
-            fold = "reemitted-call" in self._plan.on
-            if fold and stream.usage_on_chunks and not stream.whole:
-                wires = self._sift(wires, borrowed_id, state)
-            repeats = state.calls.repeats
-            fragments = state.calls.identify(wires, borrowed_id, fold=fold)
-            if state.calls.repeats > repeats:
-                stream.count("reemitted-call", state.calls.repeats - repeats)
+            if stream.whole:
+                fragments = [state.calls.take(wire, borrowed_id) for wire in wires]
+            else:
+                fragments = self._identified(wires, borrowed_id, state)
             for fragment in fragments:
                 changed |= run(steps.call, stream, fragment)
             if len(fragments) < len(delta["tool_calls"]):
@@ -163,6 +163,17 @@ class ChunkMachine:
                 if not fragments:
                     del delta["tool_calls"]
         return run(steps.after_calls, stream, choice, state) or changed
+
+    def _identified(self, wires: list[Any], borrowed_id: Any, state: ChoiceState) -> list[Fragment]:
+        """Return the fragments that can leave; calls that are sent again are folded."""
+        fold = "reemitted-call" in self._plan.on
+        if fold and self._stream.usage_on_chunks:
+            wires = self._sift(wires, borrowed_id, state)
+        repeats = state.calls.repeats
+        fragments = state.calls.identify(wires, borrowed_id, fold=fold)
+        if state.calls.repeats > repeats:
+            self._stream.count("reemitted-call", state.calls.repeats - repeats)
+        return fragments
 
     def _sift(self, wires: list[Any], borrowed_id: Any, state: ChoiceState) -> list[Any]:
         """Keep back the calls that the upstream sends again while they grow."""
