@@ -1,10 +1,11 @@
-"""Write what the documents take from the code: docs/repairs.md, and the table in README.md."""
+"""Write what the documents take from the code: docs/repairs.md, docs/translations.md, the table in README.md."""
 
 import re
 from pathlib import Path
 
 from proxy.wire.document import markdown, table
 from proxy.wire.repairs import ORDER
+from proxy.wire.translations.document import as_markdown
 
 ROOT = Path(__file__).parents[1]
 TABLE = re.compile(r"(<!-- repairs: [^\n]*-->\n).*(<!-- end of repairs -->)", re.DOTALL)
@@ -20,3 +21,4 @@ def readme() -> str:
 if __name__ == "__main__":
     (ROOT / "README.md").write_text(readme(), "utf-8")
     (ROOT / "docs" / "repairs.md").write_text(markdown(ORDER), "utf-8")
+    (ROOT / "docs" / "translations.md").write_text(as_markdown(), "utf-8")

@@ -11,6 +11,8 @@ from proxy.config.load import load
 from proxy.config.schema import Configuration
 from proxy.server.process import run
 from proxy.wire.repairs import CATALOGUE
+from proxy.wire.translations import CATALOGUE as TRANSLATIONS
+from proxy.wire.translations import DIALECTS
 
 SWITCHABLE = frozenset(name for name, repair in CATALOGUE.items() if not repair.fixed)
 
@@ -21,7 +23,14 @@ def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configur
     Raises:
         ConfigurationError: with every mistake in them.
     """
-    return load(path, environ=os.environ, overrides=overrides, known_repairs=SWITCHABLE)
+    return load(
+        path,
+        environ=os.environ,
+        overrides=overrides,
+        known_repairs=SWITCHABLE,
+        known_dialects=DIALECTS,
+        known_translations=TRANSLATIONS,
+    )
 
 
 @click.command()

@@ -6,11 +6,15 @@ broken, takes a reset for the end of a body without a length, and hides what cam
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import aiohttp
 
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
+from proxy.wire.bodies import reported_error
+
+#: What is read of an upstream's error, in bytes; what matters stands at its beginning.
+_ERROR_LIMIT: Final = 65536
 
 
 class Answer:
@@ -68,6 +72,21 @@ class Answer:
         if not data and self._failure is not None:
             raise self._failure
         return data
+
+    async def reported(self) -> UpstreamError:
+        """Return the error that this answer is, its status being no 2xx, in whatever form it came."""
+        if self.status < 400:
+            return UpstreamMalformed(
+                f"The upstream {self._host} answered {self.status}, which says nothing here."
+            )
+        body = bytearray()
+        try:
+            while len(body) < _ERROR_LIMIT and (data := await self.read()):
+                body += data
+        except UpstreamTruncated:
+            pass  # the status, and what came of the reason, say more than that
+        error, _ = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
+        return error
 
     @property
     def finished(self) -> bool:

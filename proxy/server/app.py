@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -12,9 +13,17 @@ from proxy.errors import CannotListen
 from proxy.server.failures import answer_errors
 from proxy.server.passthrough import drop_additions
 from proxy.server.service import Service
+from proxy.wire.requests import Endpoint
 
-#: The paths of chat completions. LocalAI and old clients know them without /v1, too.
-_CHAT: Final = ("/v1/chat/completions", "/chat/completions")
+#: What is understood, and under which paths. LocalAI and old clients know them without /v1, too.
+_GENERATING: Final = {
+    Endpoint.CHAT: ("/chat/completions",),
+    Endpoint.COMPLETIONS: ("/completions", "/engines/{model}/completions"),
+    Endpoint.EMBEDDINGS: ("/embeddings", "/engines/{model}/embeddings"),
+    Endpoint.EDITS: ("/edits",),
+}
+#: A model's name may have slashes in it.
+_MODELS: Final = ("/models", r"/models/{model:.+}")
 #: Every path, whatever is in it; aiohttp's `.*` would stop at an encoded line feed.
 _ANY: Final = r"/{path:[\s\S]*}"
 #: The longest header field taken from a client, in bytes: cookies and tokens outgrow aiohttp's 8190.
@@ -84,15 +93,23 @@ class Proxy:
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._keep_count, answer_errors])
         application.on_response_prepare.append(drop_additions)
-        for path in _CHAT:
-            application.router.add_post(path, self._chat)
+        for endpoint, paths in _GENERATING.items():
+            for path in paths:
+                application.router.add_post(f"/v1{path}", partial(self._generate, endpoint))
+                application.router.add_post(path, partial(self._generate, endpoint))
+        for path in _MODELS:
+            application.router.add_get(f"/v1{path}", self._models, allow_head=False)
+        application.router.add_get("/models", self._models, allow_head=False)
         application.router.add_route("*", _ANY, self._other)
         return application
 
     # The service is looked up for each request, so that a new one can take its place.
 
-    async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._service.chat(request)
+    async def _generate(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+        return await self._service.generate(endpoint, request)
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        return await self._service.models(request)
 
     async def _other(self, request: web.Request) -> web.StreamResponse:
         return await self._service.other(request)

@@ -6,11 +6,10 @@ all, so that the model stops.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from aiohttp import web
 
-from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
+from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.failures import error_response
 from proxy.server.headers import Headers, towards_upstream, without_body
@@ -18,11 +17,7 @@ from proxy.server.passthrough import pass_answer, target_of
 from proxy.server.silence import Patience, Silence
 from proxy.server.stream import ClientStream
 from proxy.server.upstream import Upstream
-from proxy.wire import reported
 from proxy.wire.rewriter import StreamRewriter
-
-#: What is read of an upstream's error, in bytes; what matters stands at its beginning.
-_ERROR_LIMIT: Final = 65536
 
 
 class StreamRelay:
@@ -82,7 +77,7 @@ class StreamRelay:
         self._stream.adopt(self._upstream_headers)
         self._silence.listen(answer)
         if not 200 <= answer.status < 300:
-            raise await _reported(answer)
+            raise await answer.reported()
         rewriter = self._rewriter
         while True:
             data = await answer.read()
@@ -92,17 +87,3 @@ class StreamRelay:
                 return frames
             if frames:
                 await self._stream.send(frames)
-
-
-async def _reported(answer: Answer) -> UpstreamError:
-    """Return the error of an answer whose status is one, in whatever form it came."""
-    if answer.status < 400:
-        return UpstreamMalformed(f"The upstream answered {answer.status} to a request for a stream.")
-    body = bytearray()
-    try:
-        while len(body) < _ERROR_LIMIT and (data := await answer.read()):
-            body += data
-    except UpstreamTruncated:
-        pass  # the status, and what came of the reason, say more than that
-    error, _ = reported.from_body(bytes(body), answer.status)
-    return error

@@ -3,31 +3,26 @@
 import asyncio
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
 from aiohttp import web
 
 from proxy.config.routes import Routes
 from proxy.config.schema import Configuration
 from proxy.errors import RequestTooLarge
+from proxy.server.destination import destination
+from proxy.server.models import ModelList
 from proxy.server.passthrough import pass_through
 from proxy.server.relay import StreamRelay
-from proxy.server.silence import Patience
-from proxy.server.upstream import Upstream
+from proxy.server.whole import WholeRelay
 from proxy.wire.chunk import Origin
-from proxy.wire.model_name import rename_model
-from proxy.wire.plan import Plan, compile_plan
-from proxy.wire.requests import Endpoint, read_request
+from proxy.wire.requests import Endpoint, Request, read_request
 from proxy.wire.rewriter import StreamRewriter
 
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """An upstream, and how its answers are treated."""
-
-    upstream: Upstream
-    plan: Plan
-    patience: Patience
+#: The endpoints whose answers come as streams where the request asks for it.
+STREAMED: Final = frozenset({Endpoint.CHAT, Endpoint.COMPLETIONS})
 
 
 class Service:
@@ -40,31 +35,46 @@ class Service:
     def __init__(self, configuration: Configuration):
         self._limits = configuration.limits
         self._routes = Routes(configuration.models)
-        self._destinations = {name: _destination(name, configuration) for name in configuration.upstreams}
+        self._models = ModelList(self._routes)
+        self._destinations = {name: destination(name, configuration) for name in configuration.upstreams}
 
     async def close(self) -> None:
         """Close all connections to the upstreams."""
         await asyncio.gather(*(each.upstream.close() for each in self._destinations.values()))
 
-    async def chat(self, request: web.Request) -> web.StreamResponse:
-        """Answer a chat completion.
+    async def generate(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+        """Answer a request with a JSON body: chat, completions, embeddings, edits.
 
         Raises:
             ClientError: the request cannot be served as it stands.
             UpstreamError: there is no answer.
         """
         body = await _read_body(request, self._limits.request_body)
-        wanted = read_request(Endpoint.CHAT, body)
+        wanted = read_request(endpoint, body)
+        if wanted.model is None and "model" in request.match_info:  # /v1/engines/{model}/…
+            wanted = replace(wanted, model=request.match_info["model"])
         route = self._routes.resolve(wanted.model)
         there = self._destinations[route.upstream]
         mapped = route.model is not None and route.model != wanted.model
-        if route.model is not None and mapped:
-            body = rename_model(body, route.model)
-        if not wanted.stream:
-            return await pass_through(request, there.upstream, body)
-        origin = Origin(secrets.token_hex(16), int(time.time()), mapped and wanted.model is not None)
-        rewriter = StreamRewriter(wanted, origin, there.plan, event_limit=self._limits.event)
-        return await StreamRelay(request, there.upstream, rewriter, there.patience).run(body)
+        body, _ = there.translator.apply(body, route.model if mapped else None)
+        origin = _origin(mapped=mapped and wanted.model is not None)
+        if wanted.stream and endpoint in STREAMED:
+            rewriter = StreamRewriter(wanted, origin, there.plan, event_limit=there.bounds.event)
+            return await StreamRelay(request, there.upstream, rewriter, there.patience).run(body)
+        wanted = replace(wanted, stream=False)
+        return await WholeRelay(request, there, wanted, origin).run(body)
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the models of all upstreams, or with one of them.
+
+        Raises:
+            UnknownModel: there is none of this name.
+            UpstreamError: no upstream answered.
+        """
+        relays = self._model_relays(request)
+        if "model" in request.match_info:
+            return await self._models.one(relays, request.match_info["model"])
+        return await self._models.all(relays)
 
     async def other(self, request: web.Request) -> web.StreamResponse:
         """Answer whatever is not ours to understand.
@@ -75,14 +85,15 @@ class Service:
         route = self._routes.resolve(None)
         return await pass_through(request, self._destinations[route.upstream].upstream)
 
+    def _model_relays(self, request: web.Request) -> Mapping[str, WholeRelay]:
+        wanted = Request(Endpoint.MODELS)
+        return {
+            name: WholeRelay(request, there, wanted, _origin()) for name, there in self._destinations.items()
+        }
 
-def _destination(name: str, configuration: Configuration) -> Destination:
-    settings = configuration.upstreams[name]
-    return Destination(
-        Upstream(name, settings),
-        compile_plan(configuration.repairs_of(name), missing_finish=settings.on_missing_finish),
-        Patience(configuration.open_after, configuration.keep_alive, settings.timeouts.idle),
-    )
+
+def _origin(*, mapped: bool = False) -> Origin:
+    return Origin(secrets.token_hex(16), int(time.time()), mapped)
 
 
 async def _read_body(request: web.Request, limit: int) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, Talk, chunk, soon
 from tests.server.running import running, talking
-from tests.server.streams import PATH, answers, serves, stays
+from tests.server.streams import answers, serves, stays
 
 
 def answer(*fields: bytes, body: bytes = b"", status: bytes = b"200 Fine") -> bytes:
@@ -16,21 +16,9 @@ def answer(*fields: bytes, body: bytes = b"", status: bytes = b"200 Fine") -> by
     return b"\r\n".join([b"HTTP/1.1 " + status, *fields, b"Content-Length: %d" % len(body), b"", body])
 
 
-async def test_request_for_a_whole_answer_passes_unchanged():
-    body = b'{ "model": "m", "messages": [] }'
-    reply = b'{"choices":[{"message":{"role":"assistant","content":"1"}}]}'
-    async with talking(serves(answer(b"Content-Type: application/json", body=reply))) as (upstream, client):
-        await client.post(PATH, body)
-        head = await client.head()
-
-        assert head.status == 200
-        assert await client.body(head) == reply
-        assert upstream.requests[0].body == body
-
-
 @pytest.mark.parametrize(
     "target",
-    ["/", "/v1/models", "/a%2Fb/%C3%A9?x=1&y=%20+z", "//double", "/a/../b", "/line%0Afeed", "/x?a?b"],
+    ["/", "/v1/audio/voices", "/a%2Fb/%C3%A9?x=1&y=%20+z", "//double", "/a/../b", "/line%0Afeed", "/x?a?b"],
 )
 async def test_target_is_not_touched(target):
     async with talking(serves(answer())) as (upstream, client):

@@ -1,0 +1,150 @@
+"""One whole answer: read to its end, rewritten, sent in one piece.
+
+It is not streamed, because its repair may need its end; `limits.response_body` bounds it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout
+from proxy.server.answer import Answer
+from proxy.server.destination import Destination
+from proxy.server.failures import error_response
+from proxy.server.headers import towards_upstream, without_body
+from proxy.server.passthrough import pass_answer, target_of
+from proxy.wire.bodies import rewrite_body
+from proxy.wire.chunk import Origin
+from proxy.wire.convert import StreamFolder, sniff
+from proxy.wire.requests import Request
+
+#: From this size on a body is rewritten beside the event loop, so that other streams do not wait for it.
+LARGE = 256 * 1024
+
+
+class WholeRelay:
+    """One whole answer, from the upstream's socket to the client's.
+
+    Args:
+        request: the client's.
+        there: who answers it, and how that is treated.
+        wanted: the facts of the request.
+        origin: a random token and the time.
+    """
+
+    def __init__(self, request: web.Request, there: Destination, wanted: Request, origin: Origin):
+        self._request = request
+        self._upstream = there.upstream
+        self._plan = there.plan
+        self._bounds = there.bounds
+        self._wanted = wanted
+        self._origin = origin
+
+    async def run(self, body: bytes | None) -> web.StreamResponse:
+        """Ask the upstream, and answer the client.
+
+        Args:
+            body: of the request, as the upstream shall get it; None: it has none.
+
+        Raises:
+            UpstreamError: there is no answer at all.
+            ConnectionResetError: the client has gone.
+        """
+        async with await self._ask(target_of(self._request), body) as answer:
+            if answer.status == web.HTTPNoContent.status_code or 300 <= answer.status < 400:
+                return await pass_answer(self._request, answer)
+            kept = without_body(answer.headers)
+            try:
+                if not 200 <= answer.status < 300:
+                    raise await answer.reported()
+                return _json(await self._read(answer), answer.status, kept)
+            except UpstreamError as error:
+                return error_response(error, kept)
+
+    async def fetch(self, target: str) -> bytes:
+        """Ask for something of the proxy's own, and return the body as it would leave.
+
+        Args:
+            target: path and query.
+
+        Raises:
+            UpstreamError: there is no answer, or it is an error.
+        """
+        async with await self._ask(target, None) as answer:
+            if not 200 <= answer.status < 300:
+                raise await answer.reported()
+            return await self._read(answer)
+
+    async def _ask(self, target: str, body: bytes | None) -> Answer:
+        headers = towards_upstream(self._request.headers)
+        headers.popall("Content-Length", None)
+        headers["Accept-Encoding"] = "identity"
+        method = self._request.method
+        return await self._upstream.ask(method, target, headers=headers, body=body, decode=True)
+
+    async def _read(self, answer: Answer) -> bytes:
+        """Return the body of an answer as it leaves.
+
+        Raises:
+            UpstreamError: it is an error, or broke off, or cannot be understood.
+        """
+        content_type = answer.headers.get("Content-Type", "")
+        first, kind = b"", None
+        while kind is None:
+            data = await self._next(answer)
+            first += data
+            kind = sniff(content_type, first, at_end=not data)
+        if kind == "events":
+            return await self._folded(first, answer)
+        body, data = bytearray(), first
+        while data:
+            body += data
+            if 0 < self._bounds.body < len(body):
+                raise UpstreamMalformed(f"The upstream's answer is longer than {self._bounds.body} bytes.")
+            data = await self._next(answer)
+        return await self._rewritten(bytes(body))
+
+    async def _rewritten(self, body: bytes) -> bytes:
+        given = body, self._wanted, self._origin, self._plan
+        if len(body) < LARGE:
+            rewritten, _ = rewrite_body(*given)
+        else:
+            rewritten, _ = await asyncio.to_thread(rewrite_body, *given)
+        return rewritten
+
+    async def _folded(self, first: bytes, answer: Answer) -> bytes:
+        """Fold a stream, which nobody asked for, into a body."""
+        folder = StreamFolder(
+            self._wanted,
+            self._origin,
+            self._plan,
+            event_limit=self._bounds.event,
+            body_limit=self._bounds.body,
+        )
+        folder.receive_data(first)
+        while not folder.ended:
+            try:
+                data = await self._next(answer)
+            except UpstreamError as error:
+                return folder.receive_failure(error)
+            if not data:
+                break
+            folder.receive_data(data)
+        return folder.receive_eof()
+
+    async def _next(self, answer: Answer) -> bytes:
+        try:
+            async with asyncio.timeout(self._bounds.idle or None):
+                return await answer.read()
+        except TimeoutError:
+            seconds = f"{self._bounds.idle:g} s"
+            raise UpstreamTimeout(
+                f"The upstream stopped in its answer and sent nothing for {seconds}."
+            ) from None
+
+
+def _json(body: bytes, status: int, headers: Mapping[str, str]) -> web.Response:
+    response = web.Response(body=body, status=status, headers=headers)
+    response.content_type = "application/json"
+    return response
