@@ -187,10 +187,14 @@ class CallTracker:
         if not self._is_whole_name(call):
             call.kept |= {key: value for key, value in wire.items() if key not in _OWN_KEYS}
             return None
+        if any(not earlier.opened for earlier in self.calls[: call.index]):
+            raise _ambiguous("it names a call, and one that was begun before it has no name yet")
         call.opened = True
         wire |= {key: value for key, value in call.kept.items() if key not in wire}
         if waited:
-            wire.setdefault("function", {})["arguments"] = waited + signs.arguments
+            if "custom" in wire:
+                raise _ambiguous("it is of another kind than the call that it names")
+            wire["function"] = (wire.get("function") or {}) | {"arguments": waited + signs.arguments}
         return Fragment(wire, call, call.name, opening=True)
 
     def _is_whole_name(self, call: Call) -> bool:

@@ -57,15 +57,22 @@ class Endings:
         for choice in chunk["choices"]:
             self._state(choice).holder = held
 
-    def release_others(self, state: ChoiceState) -> None:
+    def release_others(self, state: ChoiceState, beside: list[Choice]) -> None:
         """Let go of the finish frames of other choices, while no finish has ever come early.
 
         A frame of one choice is no sign that another is over; but where each
         finish so far stood alone and was the last of its choice, this one is too.
+
+        Args:
+            state: the choice that goes on.
+            beside: the choices of its chunk, whose finish frames must wait until that chunk has left.
         """
-        if self._stream.early_finishes:
+        if self._stream.early_finishes or not self._held:
             return
+        waiting = [choice.get("index") for choice in beside]
         for held in [held for held in self._held if held is not state.holder]:
+            if any(choice.get("index") in waiting for choice in held.chunk["choices"]):
+                continue
             self._held.remove(held)
             self._release(held)
 

@@ -68,7 +68,7 @@ class ChunkMachine:
         kept: list[Choice] = []
         finishing: list[Choice] = []
         for position, choice in enumerate(choices):
-            outcome = self._choice(choice, position)
+            outcome = self._choice(choice, position, choices)
             changed |= outcome is not KEPT
             if outcome is not DROPPED:
                 (finishing if choice.get("finish_reason") else kept).append(choice)
@@ -80,7 +80,7 @@ class ChunkMachine:
             whole = len(finishing) == len(choices)
             self._endings.hold(chunk if whole else {**chunk, "choices": finishing}, own if whole else None)
 
-    def _choice(self, choice: Choice, position: int) -> Outcome:
+    def _choice(self, choice: Choice, position: int, beside: list[Choice]) -> Outcome:
         """Repair one choice and move its phase. What is left in it may leave."""
         steps, stream = self._steps, self._stream
         changed = False
@@ -91,11 +91,11 @@ class ChunkMachine:
         index = choice.get("index")
         state = stream.choice(index if type(index) is int else position)
         if len(stream.choices) > 1:
-            self._endings.release_others(state)
+            self._endings.release_others(state, beside)
         if stream.rough or state.halves:
             changed |= run(steps.text, stream, choice, state)
         changed |= run(steps.choice, stream, choice, state)
-        if state.phase is Phase.AWAITING_ROLE or "role" in choice.get("delta", ()):
+        if self._is_chat and (state.phase is Phase.AWAITING_ROLE or "role" in choice["delta"]):
             changed |= run(steps.role, stream, choice, state)
         if choice.get("finish_reason", MISSING) is not None:
             changed |= run(steps.reason, stream, choice, state)
@@ -145,6 +145,7 @@ class ChunkMachine:
         """Repair the calls of a delta; the tracker says which call each fragment means."""
         steps, stream = self._steps, self._stream
         delta = choice["delta"]
+        _require_calls(delta)
         changed = run(steps.calls, stream, choice, state)
         wires = delta.get("tool_calls")
         if wires:
@@ -206,5 +207,13 @@ class ChunkMachine:
             raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
 
 
+def _require_calls(delta: dict[str, Any]) -> None:
+    """Calls in a form that no repair knows cannot be looked at any further."""
+    if delta.get("tool_calls") and not isinstance(delta["tool_calls"], list | dict):
+        raise UpstreamMalformed("The upstream sent tool calls that are no list.")
+    if delta.get("function_call") and not isinstance(delta["function_call"], dict):
+        raise UpstreamMalformed("The upstream sent a function call that is no object.")
+
+
 def _is_call(wire: Any) -> bool:
-    return isinstance(wire, dict) and isinstance(wire.get("function", {}), dict)
+    return isinstance(wire, dict) and isinstance(wire.get("function"), dict | None)

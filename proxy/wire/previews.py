@@ -32,7 +32,7 @@ class Previews:
         for wire in wires:
             function = wire.get("function") or {}
             name, arguments = function.get("name"), function.get("arguments")
-            if name and arguments and wire.get("id") == borrowed_id:
+            if name and arguments and borrowed_id and wire.get("id") == borrowed_id:
                 self._held.append((name, arguments))
                 continue
             if name:

@@ -202,7 +202,9 @@ def missing_arguments(fragment: Fragment, stream: StreamState) -> Outcome:
     """Make absent arguments an empty string."""
     if "custom" in fragment.wire:
         return KEPT
-    function = fragment.wire.setdefault("function", {})
+    function = fragment.wire.get("function")
+    if function is None:
+        function = fragment.wire["function"] = {}
     if not isinstance(function, dict) or function.get("arguments") is not None:
         return KEPT
     function["arguments"] = ""
