@@ -153,7 +153,7 @@ class StreamRewriter:
         """The body ended properly, and there was no `[DONE]`."""
         choices = self._stream.choices
         stray = self._decoder.stray.decode("utf-8", "replace") if self._decoder else ""
-        if self._endings.all_finished or (self._stream.whole and choices):
+        if self._endings.all_finished or (self._stream.whole and self._intake.events == 1 and choices):
             self._end_well()
         elif stray.strip():
             error, forms = reported.from_text(stray)
@@ -169,7 +169,8 @@ class StreamRewriter:
 
     def _end_broken(self, error: UpstreamError) -> None:
         """The body broke off. It is whole all the same if every choice had finished, and stayed so."""
-        if self._endings.all_finished and not self._stream.early_finishes:
+        begun = len(self._stream.choices) >= self._stream.request.choices
+        if begun and self._endings.all_finished and not self._stream.early_finishes:
             self._stream.count("broken-after-finish")
             self._end_well()
         else:

@@ -118,7 +118,7 @@ def test_half_an_answer_never_passes_for_a_whole_one(
     if not done:
         assert {index for index, said in answer.choices.items() if said.finish} <= finished
         if failure:
-            assert not answer.done or finished == set(answer.choices)
+            assert not answer.done or finished == set(given.choices)
         else:
             assert not answer.done or finished == set(answer.choices)
     assert answer.done == (report.outcome == "complete")
@@ -216,6 +216,23 @@ def test_calls_are_previews_also_where_the_id_changes() -> None:
     )
 
     assert called(stream + b"data: [DONE]\n\n") == [("f", growing[-1])]
+
+
+def test_lines_of_whole_bodies_that_stop_before_the_end_are_no_answer() -> None:
+    line = (
+        b'{"object":"chat.completion","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}\n'
+    )
+
+    assert rewrite(CHAT, [line * 2])[1].outcome == "upstream_truncated"
+
+
+def test_an_answer_that_breaks_off_before_all_choices_have_begun_is_not_whole() -> None:
+    two = replace(CHAT, choices=2)
+    first = chunks('{"index":0,"delta":{"content":"a"}}', '{"index":0,"delta":{},"finish_reason":"stop"}')
+
+    assert rewrite(two, [first], BROKEN)[1].outcome == "upstream_truncated"
+    assert rewrite(CHAT, [first], BROKEN)[1].outcome == "complete"
+    assert rewrite(two, [first])[1].outcome == "complete"  # a server that does not know `n`
 
 
 def test_a_choice_that_says_nothing_beside_another_does_not_follow_its_own_finish() -> None:
