@@ -245,6 +245,11 @@ def says_something(choice: Choice) -> bool:
     return bool(choice.get("delta") or choice.get("text") or choice.get("logprobs"))
 
 
+def texts_of(choice: Choice, stream: StreamState) -> dict[str, Any]:
+    """Return what holds the texts of a choice: its delta, or in a completion the choice itself."""
+    return choice["delta"] if stream.request.endpoint is Endpoint.CHAT else choice
+
+
 def in_order(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     """Return `value` with `keys` first, as OpenAI orders them, then whatever else it has."""
     ordered = {key: value[key] for key in keys if key in value}

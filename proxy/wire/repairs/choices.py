@@ -2,7 +2,16 @@
 
 from typing import Any, Final
 
-from proxy.wire.chunk import CHAT_CHOICE_KEYS, REASONING, TEXTS, Choice, ChoiceState, Phase, StreamState
+from proxy.wire.chunk import (
+    CHAT_CHOICE_KEYS,
+    REASONING,
+    TEXTS,
+    Choice,
+    ChoiceState,
+    Phase,
+    StreamState,
+    texts_of,
+)
 from proxy.wire.repairs.entry import (
     CHAT,
     CLIENT,
@@ -19,8 +28,9 @@ from proxy.wire.repairs.entry import (
 SILENT_KEYS: Final = frozenset(CHAT_CHOICE_KEYS)
 
 
-def _says_something(choice: Choice) -> bool:
-    return bool(choice.get("text")) or any(choice.get("delta", {}).values())
+def _says_something(choice: Choice, stream: StreamState) -> bool:
+    texts = texts_of(choice, stream)
+    return bool(choice.get("text")) if texts is choice else any(texts.values())
 
 
 def _is_index(value: Any) -> bool:
@@ -82,7 +92,7 @@ def token_counter_index(choice: Choice, position: int, stream: StreamState) -> O
 )
 def finish_at_wrong_index(choice: Choice, position: int, stream: StreamState) -> Outcome:
     """Give a second finish of one choice to the first choice that is still open."""
-    if stream.request.choices == 1 or not choice.get("finish_reason") or _says_something(choice):
+    if stream.request.choices == 1 or not choice.get("finish_reason") or _says_something(choice, stream):
         return KEPT
     state = stream.choices.get(choice["index"]) if _is_index(choice.get("index")) else None
     if state is None or state.finish is None:

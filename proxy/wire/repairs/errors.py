@@ -6,7 +6,7 @@
 from typing import Any, Final
 
 from proxy.errors import UpstreamReported
-from proxy.wire.chunk import Choice, ChoiceState, StreamState
+from proxy.wire.chunk import Choice, ChoiceState, StreamState, texts_of
 from proxy.wire.repairs.entry import CLIENT, FORM, KEPT, Outcome, Repair, Scope, fixed, repair
 
 _RIGHT = '{"error":{"message":"…","type":"…","param":null,"code":null}}'
@@ -33,7 +33,8 @@ TEXT_ERROR: Final = "Internal error: "
 )
 def error_as_text(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Take a last chunk whose whole text begins with `Internal error: ` for the error it is."""
-    text = choice["delta"].get("content") if "delta" in choice else choice.get("text")
+    texts = texts_of(choice, stream)
+    text = texts.get("text" if texts is choice else "content")
     if choice.get("finish_reason") != "stop" or not isinstance(text, str) or not text.startswith(TEXT_ERROR):
         return KEPT
     stream.count("error-as-text")

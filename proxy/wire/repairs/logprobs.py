@@ -26,12 +26,35 @@ def malformed_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) 
     if isinstance(logprobs, dict) and isinstance(logprobs.get("tokens"), list) and "content" not in logprobs:
         choice["logprobs"] = logprobs = {"content": _from_legacy(logprobs), "refusal": None}
         outcome = REPAIRED
-    if not isinstance(logprobs, dict) or not isinstance(logprobs.get("content"), list | None):
+    if not isinstance(logprobs, dict) or not _is_readable(logprobs):
         choice["logprobs"] = None
         return REPAIRED
-    for item in _objects(logprobs.get("content")):
+    for item in (*(logprobs.get("content") or ()), *(logprobs.get("refusal") or ())):
         outcome = max(outcome, _completed(item))
     return outcome
+
+
+def _is_readable(logprobs: dict[str, Any]) -> bool:
+    """Every token has a text and a number; all else can be filled in."""
+    lists = [logprobs.get("content"), logprobs.get("refusal")]
+    return all(items is None or isinstance(items, list) for items in lists) and all(
+        _is_token(item) and all(map(_is_token, _list(item.get("top_logprobs"))))
+        for items in lists
+        for item in items or ()
+    )
+
+
+def _is_token(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and isinstance(item.get("token"), str)
+        and isinstance(item.get("logprob"), int | float)
+        and isinstance(item.get("bytes"), list | None)
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

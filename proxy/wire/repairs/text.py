@@ -4,7 +4,7 @@ import codecs
 import re
 from typing import Any, Final
 
-from proxy.wire.chunk import TEXTS, Choice, ChoiceState, StreamState
+from proxy.wire.chunk import TEXTS, Choice, ChoiceState, StreamState, texts_of
 from proxy.wire.codec import ESCAPED_BYTES, dumps
 from proxy.wire.repairs.entry import (
     CHAT,
@@ -32,7 +32,7 @@ _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 )
 def split_code_point(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Join a code point that two frames share; its first half waits for the second."""
-    texts = choice.get("delta", choice)
+    texts = texts_of(choice, stream)
     outcome = KEPT
     for key in (*TEXTS, "text"):
         text = texts.get(key)
@@ -122,9 +122,9 @@ def _thought(part: dict[str, Any]) -> str:
 )
 def malformed_content(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Make content and other texts strings."""
-    texts = choice.get("delta", choice)
+    texts = texts_of(choice, stream)
     outcome = KEPT
-    for key in TEXTS if "delta" in choice else ("text",):
+    for key in ("text",) if texts is choice else TEXTS:
         text = texts.get(key)
         if text is not None and not isinstance(text, str):
             inner = _part_text(text)
