@@ -12,6 +12,8 @@ from proxy.wire.codec import NotJSON, loads
 from proxy.wire.sse import BOM, Event, EventDecoder
 
 DONE: Final = b"[DONE]"
+#: `[DONE]` as it is also spelt, where it shows that nothing of it is missing.
+_DONES: Final = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"[ done ]"})
 _BLANK: Final = b" \t\r\n"
 BACKSLASH: Final = 0x5C
 #: As much of an upstream's stray text as is worth reporting.
@@ -33,9 +35,14 @@ def is_object(data: bytes) -> bool:
         return False
 
 
+def says_done(data: bytes) -> bool:
+    """`data` is `[DONE]`, if not quite so spelt; a cut one never is."""
+    return data.strip().lower() in _DONES
+
+
 def _is_complete(data: bytes) -> bool:
     """`data` needs no further line: it is one object, or `[DONE]`."""
-    return data.strip() == DONE or is_object(data)
+    return says_done(data) or is_object(data)
 
 
 class TolerantDecoder(EventDecoder):
@@ -68,7 +75,7 @@ class TolerantDecoder(EventDecoder):
         if name == b"error" and value.strip():
             self.note("error-field")
             self._deliver(Event(value.strip(), b"error"))
-        elif line.strip() == DONE:
+        elif says_done(line):
             self.note("bare-done")
             self._deliver(Event(DONE))
         elif is_object(line):

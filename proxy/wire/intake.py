@@ -10,8 +10,6 @@ from proxy.wire.sse import Event
 
 #: What servers send as data to keep a connection open.
 KEEP_ALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep alive", b"heartbeat"})
-#: `[DONE]` as it is also spelt.
-DONES: Final = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"[ done ]", b"done"})
 WHOLE_OBJECTS: Final = frozenset({"chat.completion", "text_completion"})
 #: How much of something unreadable an error quotes, in characters.
 MAX_QUOTE: Final = 200
@@ -53,7 +51,7 @@ class Intake:
             value, rough = codec.loads(data)
         except codec.NotJSON:
             return self._not_json(data)
-        if isinstance(value, str) and data.strip().lower() in DONES:
+        if isinstance(value, str) and framing.says_done(data):
             return self._not_json(data)  # the word, as a JSON string
         self._stream.rough = rough
         try:
@@ -102,7 +100,7 @@ class Intake:
         word = data.strip()
         if not word:
             self._stream.count("empty-data")
-        elif word == framing.DONE or word.lower() in DONES:
+        elif framing.says_done(word) or word.lower() == b"done":
             if word != framing.DONE:
                 self._stream.count("bare-done")
             self.events += 1

@@ -126,7 +126,7 @@ class StreamRewriter:
     def _event(self, event: Event) -> None:
         if self.ended:
             if self.failure is None:
-                done = event.data.strip() == framing.DONE
+                done = framing.says_done(event.data)
                 self._stream.count("repeated-done" if done else "data-after-done")
             return
         try:
@@ -142,7 +142,7 @@ class StreamRewriter:
             data = event.data.strip()
             if self.ended or not data:
                 continue
-            if data != framing.DONE and not framing.is_object(data):
+            if not framing.says_done(data) and not framing.is_object(data):
                 cut = True
             elif "unterminated-event" in self._plan.on:
                 self._stream.count("unterminated-event")

@@ -70,6 +70,11 @@ TOLERATED = {
         b"data: %b\n[DONE]\n" % A,
         [A, DONE], {"bare-done": 1},
     ),
+    "[DONE] not quite so spelt": (
+        b"data: %b\ndata: [done]\n'[DONE]'\n" % A,
+        [A, b"[done]", DONE],
+        {"missing-blank-line": 2, "bare-done": 1},
+    ),
     "text": (b"hello\ndata: %b\n\n" % A, [A], {"ignored-line": 1}),
     "broken bare JSON": (b'{"a":\n\n', [], {"ignored-line": 1}),
 }  # fmt: skip

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -260,3 +261,16 @@ def test_done_ends_the_stream_at_once_where_blank_lines_are_missing() -> None:
 
     assert rewriter.receive_data(b"data: [DONE]\n")[-1] == b"data: [DONE]\n\n"
     assert rewriter.ended
+
+
+SPELLINGS = ["[DONE]", "[done]", '"[DONE]"', "'[DONE]'", "[ DONE ]"]
+
+
+@pytest.mark.parametrize("done", SPELLINGS)
+@pytest.mark.parametrize("form", ["data: {}\n\n", "data: {}", "{}\n", "{}"])
+def test_done_is_done_however_it_is_spelt_and_ended(done: str, form: str) -> None:
+    delta = chunks('{"delta":{"content":"a"},"finish_reason":"stop"}', '{"delta":{"content":"b"}}')
+    out, report = rewrite(CHAT, [delta + form.format(done).encode()])
+
+    assert check_stream(out, CHAT).done
+    assert report.outcome == "complete"
