@@ -1,4 +1,4 @@
-"""Write what the documents take from the code: docs/repairs.md, docs/translations.md, the table in README.md."""
+"""Write what the documents take from the code: the pages of repairs and translations, README.md's table."""
 
 import re
 from pathlib import Path
