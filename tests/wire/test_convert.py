@@ -15,12 +15,23 @@ from proxy.wire.convert import SNIFFED, StreamFolder, sniff
 from proxy.wire.plan import compile_plan
 from proxy.wire.repairs import CATALOGUE
 from proxy.wire.requests import Endpoint, Request, read_request
+from proxy.wire.rewriter import StreamRewriter
 from tests.wire.body_cases import BodyCase, all_bodies
 from tests.wire.body_contract import check_body, check_error
 from tests.wire.cases import BEGAN, TOKEN, Case, all_cases
 from tests.wire.contract import check_stream
 
 FOLDED = [case for case in all_bodies() if case.is_stream]
+#: Bodies that answer, and that a stream can say as well.
+WHOLES = [
+    case
+    for case in all_bodies()
+    if not case.is_stream
+    and case.facts.get("status", 200) == 200
+    and not case.facts.get("switches")
+    and case.request.endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS)
+    and "custom" not in case.name
+]
 STREAMS = [case for case in all_cases() if not case.facts.get("switches")]
 ORIGIN = Origin(TOKEN, BEGAN)
 PLAN = compile_plan()
@@ -83,6 +94,40 @@ def test_a_folded_stream_says_what_the_stream_says(case: Case) -> None:
         assert len(calls) == len(said.calls)
         assert all(call | their == call for call, their in zip(calls, said.calls, strict=True))
         assert choice["finish_reason"] == said.finish
+
+
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("case", WHOLES, ids=lambda case: case.name)
+def test_a_body_that_answers_a_request_for_a_stream_says_the_same_there(
+    case: BodyCase, include_usage: bool
+) -> None:
+    told = case.facts["request"]["body"] | {
+        "stream": True,
+        "stream_options": {"include_usage": include_usage},
+    }
+    request = read_request(case.request.endpoint, orjson.dumps(told))
+    rewriter = StreamRewriter(request, case.origin, PLAN)
+    out = b"".join(rewriter.receive_data(case.upstream) + rewriter.receive_eof())
+    answer = check_stream(out, request)
+    assert answer.done is not case.is_error
+    if case.is_error:
+        return
+    body = json.loads(case.expected)
+    assert answer.usage == (body["usage"] if include_usage else None)
+    assert sorted(answer.choices) == [choice["index"] for choice in sorted(body["choices"], key=_index)]
+    for choice in body["choices"]:
+        said = answer.choices[choice["index"]]
+        message = choice.get("message", choice)
+        for key in ("content", "reasoning", "reasoning_content", "refusal", "text"):
+            assert (message.get(key) or "") == said.texts.get(key, ""), key
+        calls = [{"id": call["id"], **call["function"]} for call in message.get("tool_calls", ())]
+        assert calls == said.calls
+        assert message.get("function_call") == said.function_call
+        assert choice["finish_reason"] == said.finish
+
+
+def _index(choice: dict[str, Any]) -> int:
+    return int(choice["index"])
 
 
 def test_a_body_reports_usage_that_stood_beside_choices() -> None:

@@ -71,11 +71,11 @@ def null_choices(chunk: Chunk, stream: StreamState) -> Outcome:
     sources=("org-ai#95", "Foundry Local#144"),
 )
 def message_beside_delta(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Remove the `message` that repeats a choice's delta."""
+    """Remove the `message` that repeats a choice's delta; of a whole body it is the message that counts."""
     outcome = KEPT
     for choice in _choices(chunk):
         if "message" in choice and choice.get("delta") is not None:
-            del choice["message"]
+            del choice["delta" if stream.whole and choice["message"] else "message"]
             outcome = REPAIRED
     return outcome
 
@@ -95,8 +95,9 @@ def message_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     """Call a choice's `message` what it is in a stream: its delta."""
     outcome = KEPT
     for choice in _choices(chunk):
-        if choice.get("delta") is None and isinstance(choice.get("message"), dict):
-            choice["delta"] = choice.pop("message")
+        if choice.get("delta") is None and isinstance(choice.get("message"), dict | str):
+            message = choice.pop("message")
+            choice["delta"] = {"content": message} if isinstance(message, str) else message
             outcome = REPAIRED
     return outcome
 
