@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import os
 import shutil
 import socket
 import sys
@@ -85,7 +86,7 @@ def command(serve: bool, listen: str | None, question: str) -> None:
         sys.exit(run(lambda: configuration, beside=upstream, announce=lambda url: click.echo(_welcome(url))))
     answers = asyncio.run(_ask_both(question))
     for line in _shown(answers, question):
-        click.echo(line)
+        click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def _welcome(url: str) -> str:

@@ -9,12 +9,11 @@ import click
 
 from proxy.config.load import load
 from proxy.config.schema import Configuration
+from proxy.errors import ConfigurationError
 from proxy.server.process import run
 from proxy.wire.repairs import CATALOGUE
 from proxy.wire.translations import CATALOGUE as TRANSLATIONS
 from proxy.wire.translations import DIALECTS
-
-SWITCHABLE = frozenset(name for name, repair in CATALOGUE.items() if not repair.fixed)
 
 
 def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configuration:
@@ -23,14 +22,21 @@ def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configur
     Raises:
         ConfigurationError: with every mistake in them.
     """
-    return load(
+    configuration = load(
         path,
         environ=os.environ,
         overrides=overrides,
-        known_repairs=SWITCHABLE,
+        known_repairs=CATALOGUE,
         known_dialects=DIALECTS,
         known_translations=TRANSLATIONS,
     )
+    for upstream in configuration.upstreams:
+        for name, is_on in configuration.repairs_of(upstream).items():
+            if CATALOGUE[name].fixed and not is_on:
+                raise ConfigurationError(
+                    f"repairs.{name}: cannot be switched off; without it no stream is written"
+                )
+    return configuration
 
 
 @click.command()
@@ -44,4 +50,9 @@ def command(path: Path | None, upstream: str | None, listen: str | None, workers
     SIGTERM and SIGINT let running streams end (at most `drain` long), a second one ends at once.
     """
     overrides = {"upstream": upstream, "listen": listen, "workers": workers}
-    sys.exit(run(lambda: load_configuration(path, overrides)))
+    sys.exit(
+        run(
+            lambda: load_configuration(path, overrides),
+            announce=lambda url: click.echo(f"straightwire listens on {url}"),
+        )
+    )

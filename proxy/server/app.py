@@ -17,7 +17,7 @@ from proxy.wire.requests import Endpoint
 
 #: What is understood, and under which paths. LocalAI and old clients know them without /v1, too.
 _GENERATING: Final = {
-    Endpoint.CHAT: ("/chat/completions",),
+    Endpoint.CHAT: ("/chat/completions", "/engines/{model}/chat/completions"),
     Endpoint.COMPLETIONS: ("/completions", "/engines/{model}/completions"),
     Endpoint.EMBEDDINGS: ("/embeddings", "/engines/{model}/embeddings"),
     Endpoint.EDITS: ("/edits",),

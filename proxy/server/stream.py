@@ -14,7 +14,8 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
 }
-_COMMENT: Final = b": keep-alive\n\n"
+#: Without a blank line, at which openai-go and others would look for an event.
+_COMMENT: Final = b": keep-alive\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 

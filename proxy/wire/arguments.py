@@ -10,10 +10,11 @@ _STRUCTURE: Final = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 class Arguments:
     """Follows the arguments of one call, to tell whether they are a whole JSON object or array."""
 
-    __slots__ = ("_depth", "_escaped", "_in_string", "_pieces", "_structured", "begun")
+    __slots__ = ("_depth", "_escaped", "_in_string", "_pieces", "_structured", "begun", "half")
 
     def __init__(self) -> None:
         self.begun = False
+        self.half = ""  # of a code point, whose other half is still to come
         self._structured = False  # begins with a bracket: of other text nobody knows where it ends
         self._pieces: list[str] = []
         self._depth = 0

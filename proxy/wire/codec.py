@@ -18,7 +18,7 @@ ESCAPED_BYTES: Final = "surrogateescape"
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 REPLACEMENT: Final = "\ufffd"
 #: Where the halves of a code point can come in two chunks.
-TEXT_KEYS: Final = frozenset({"content", "reasoning_content", "reasoning", "refusal", "text"})
+TEXT_KEYS: Final = frozenset({"content", "reasoning_content", "reasoning", "refusal", "text", "arguments"})
 #: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
 LEAST_LOGPROB: Final = -9999.0
 

@@ -37,6 +37,12 @@ class Endings:
         choices = self._stream.choices.values()
         return bool(choices) and all(state.finish is not None for state in choices)
 
+    @property
+    def calls_open(self) -> bool:
+        """The arguments of a call were begun and are no complete value."""
+        calls = [call for state in self._stream.choices.values() for call in state.calls.calls]
+        return any(call.arguments.begun and not call.arguments.complete for call in calls)
+
     def begin(self, state: ChoiceState) -> None:
         """Begin a choice, with a role frame where its role has to leave on its own."""
         state.phase = Phase.STREAMING
@@ -148,6 +154,11 @@ class Endings:
             choice: Choice = {"index": state.index}
             choice |= {"delta": said} if self._is_chat else {**said, "logprobs": None}
             self._writer.choice(choice | {"finish_reason": None})
+        for call in state.calls.calls:
+            if call.arguments.half:
+                call.arguments.half = ""
+                rest = {"arguments": codec.REPLACEMENT}
+                self._send_fragment(state, {"index": call.index, "function": rest})
         for name, arguments in state.previews.fold():
             self._send_call(state, name, arguments)
 
@@ -155,6 +166,9 @@ class Endings:
         call = state.calls.begin(name)
         wire: dict[str, Any] = {"index": call.index, "id": call.id, "type": "function"}
         wire["function"] = {"name": name, "arguments": arguments}
+        self._send_fragment(state, wire)
+
+    def _send_fragment(self, state: ChoiceState, wire: dict[str, Any]) -> None:
         choice: Choice = {"index": state.index, "delta": {"tool_calls": [wire]}, "finish_reason": None}
         run(self._steps.after_calls, self._stream, choice, state)
         self._writer.choice(choice)

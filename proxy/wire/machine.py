@@ -65,6 +65,8 @@ class ChunkMachine:
             changed |= run(steps.usage, stream, chunk)
         if stream.whole:
             changed |= run(steps.numbers, stream, chunk)
+        if len(choices) > 1:
+            changed |= run(steps.numbers, stream, chunk)
         kept: list[Choice] = []
         finishing: list[Choice] = []
         for position, choice in enumerate(choices):
@@ -72,7 +74,11 @@ class ChunkMachine:
             changed |= outcome is not KEPT
             if outcome is not DROPPED:
                 (finishing if choice.get("finish_reason") else kept).append(choice)
-        own = None if changed else data
+        self._leave(chunk, None if changed else data, kept, finishing)
+
+    def _leave(self, chunk: Chunk, own: bytes | None, kept: list[Choice], finishing: list[Choice]) -> None:
+        """Forward the choices that say something, and hold those that do nothing but finish."""
+        choices = chunk["choices"]
         if kept:
             whole = len(kept) == len(choices)
             self._writer.chunk(chunk if whole else {**chunk, "choices": kept}, own if whole else None)

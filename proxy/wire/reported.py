@@ -10,69 +10,18 @@ from typing import Any, Final
 
 from proxy.errors import UpstreamReported
 from proxy.wire.codec import NotJSON, clean_text, dumps, loads, scrub
+from proxy.wire.error_words import (
+    ERROR_SIGNS,
+    MESSAGE_KEYS,
+    OWN_KEYS,
+    PHRASES,
+    STATUS_BY_WORD,
+    STATUS_KEYS,
+)
 
 MAX_MESSAGE: Final = 4000
 MAX_PAGE: Final = 500
 
-#: What names an error where there is no `error` object.
-_MESSAGE_KEYS: Final = (
-    "message",
-    "msg",
-    "detail",
-    "details",
-    "error_message",
-    "error_msg",
-    "errorMessage",
-    "error_description",
-    "description",
-    "reason",
-    "title",
-)
-_ERROR_SIGNS: Final = ("detail", "message", "errors", *_MESSAGE_KEYS[4:8], "msg", "error_type")
-_OWN_KEYS: Final = frozenset({"message", "type", "param", "code"})
-#: Statuses of OpenAI's types and codes, for an error that comes without one.
-_STATUS_BY_WORD: Final = {
-    "invalid_request_error": 400,
-    "bad_request": 400,
-    "context_length_exceeded": 400,
-    "context_compression_error": 400,
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "unauthorized": 401,
-    "permission_error": 403,
-    "forbidden": 403,
-    "not_found_error": 404,
-    "notfounderror": 404,
-    "model_not_found": 404,
-    "timeout_error": 504,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "insufficient_quota": 429,
-    "too_many_requests": 429,
-    "server_error": 500,
-    "internal_error": 500,
-    "api_error": 500,
-    "badrequesterror": 400,
-    "service_unavailable": 503,
-    "overloaded_error": 503,
-    "model_loading": 503,
-}
-_PHRASES: Final = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    408: "Request Timeout",
-    409: "Conflict",
-    413: "Content Too Large",
-    422: "Unprocessable Content",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    502: "Bad Gateway",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
-}
 _ECHO_PREFIX: Final = re.compile(r"code=(\d{3}), message=")
 _PAGE: Final = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|h1|center)\b", re.I | re.S)
 _TITLE: Final = re.compile(r"<(title|h1)[^>]*>(.*?)</\1\s*>", re.I | re.S)
@@ -88,9 +37,20 @@ def is_error(value: dict[str, Any]) -> bool:
         return True
     if value.get("choices") or value.get("data"):
         return False
-    if value.get("object") == "error" or value.get("type") == "error":
+    if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
         return True
-    return "choices" not in value and any(isinstance(value.get(key), str | list) for key in _ERROR_SIGNS)
+    if value.get("error", False) not in (None, False):  # an error that is empty is one all the same
+        return True
+    if "choices" in value:
+        return False
+    signs = any(isinstance(value.get(key), str | list) for key in ERROR_SIGNS)
+    return signs or any(_http_error(value.get(key)) for key in STATUS_KEYS) or _base_error(value)
+
+
+def _base_error(value: dict[str, Any]) -> bool:
+    """MiniMax's way: a code that is not 0, beside whatever else."""
+    base = value.get("base_resp")
+    return isinstance(base, dict) and bool(base.get("status_code"))
 
 
 def from_value(value: Any, status: int | None = None) -> tuple[UpstreamReported, list[str]]:
@@ -119,21 +79,20 @@ def _shaped(value: Any, status: int | None) -> tuple[UpstreamReported, list[str]
         value = value[0] if len(value) == 1 else {"error": {"message": _message(value)}}
     error = _inner(value, forms)
     said = _message(error)
-    given = said or (dumps(error).decode() if error.keys() - _OWN_KEYS else "")
+    given = said or (dumps(error).decode() if error.keys() - OWN_KEYS else "")
     message, prefix_status = _without_prefix(given, forms)
     code, kind, param = error.get("code"), error.get("type"), error.get("param")
-    status = status or _status(error, value) or prefix_status or 502
     if isinstance(code, int | float) and not isinstance(code, bool):
         forms.append("numeric-error-code")
-    if not error.keys() >= _OWN_KEYS or not kind or not said:
+    if not error.keys() >= OWN_KEYS or not kind or not said:
         forms.append("incomplete-error")
     reported = UpstreamReported(
         _presentable(message, status),
-        status=status,
+        status=status or _status(error, value) or prefix_status or 502,
         type=kind if isinstance(kind, str) and kind != "error" else None,
         code=_text_or_none(code),
         param=_text_or_none(param),
-        extra={key: item for key, item in error.items() if key not in _OWN_KEYS and key in _KEPT_EXTRAS},
+        extra={key: item for key, item in error.items() if key not in OWN_KEYS and key in _KEPT_EXTRAS},
     )
     return reported, forms
 
@@ -155,8 +114,7 @@ def from_text(text: str, status: int | None = None) -> tuple[UpstreamReported, l
         return UpstreamReported(_page(text, status), status=status or 502), ["error-page"]
     forms = ["error-text"]
     message, prefix_status = _without_prefix(text, forms)
-    status = status or prefix_status or 502
-    return UpstreamReported(_presentable(message, status), status=status), forms
+    return UpstreamReported(_presentable(message, status), status=status or prefix_status or 502), forms
 
 
 def from_body(body: bytes, status: int) -> tuple[UpstreamReported, list[str]]:
@@ -210,7 +168,7 @@ def _message(value: Any) -> str:
         return "; ".join(filter(None, map(_message, value)))
     if not isinstance(value, dict):
         return "" if value is None or isinstance(value, bool) else str(value)
-    for key in (*_MESSAGE_KEYS, "error", "errors"):
+    for key in (*MESSAGE_KEYS, "error", "errors"):
         text = _message(value.get(key))
         if text:
             loc = value.get("loc") if key == "msg" else None
@@ -231,13 +189,13 @@ def _without_prefix(message: str, forms: list[str]) -> tuple[str, int | None]:
 def _status(error: dict[str, Any], value: Any) -> int | None:
     places = [error, value] if isinstance(value, dict) else [error]
     for place in places:
-        for key in ("code", "status", "status_code", "statusCode", "http_status"):
+        for key in STATUS_KEYS:
             status = _http_error(place.get(key))
             if status:
                 return status
     for word in (error.get("code"), error.get("type")):
-        if isinstance(word, str) and word.lower() in _STATUS_BY_WORD:
-            return _STATUS_BY_WORD[word.lower()]
+        if isinstance(word, str) and word.lower() in STATUS_BY_WORD:
+            return STATUS_BY_WORD[word.lower()]
     return None
 
 
@@ -281,10 +239,13 @@ def _page(text: str, status: int | None) -> str:
     return f"The upstream answered {status or 'the request'} {said}"
 
 
-def _presentable(message: str, status: int) -> str:
+def _presentable(message: str, status: int | None) -> str:
     return clean_text(message).strip()[:MAX_MESSAGE] or _no_message(status)
 
 
-def _no_message(status: int) -> str:
-    phrase = f"{status} {_PHRASES.get(status, '')}".strip()
+def _no_message(status: int | None) -> str:
+    """What to say of an error that says nothing, and of its HTTP status, where it had one."""
+    if status is None:
+        return "The upstream reported an error and gave no reason."
+    phrase = f"{status} {PHRASES.get(status, '')}".strip()
     return f"The upstream answered {phrase} and gave no reason."

@@ -162,7 +162,7 @@ class StreamRewriter:
             self._fail(error)
         elif not choices:
             self._fail(UpstreamTruncated("The upstream ended its answer without having sent anything."))
-        elif self._plan.missing_finish == "stop":
+        elif self._plan.missing_finish == "stop" and not self._endings.calls_open:
             self._end_well()
         else:
             self._fail(UpstreamTruncated("The upstream ended its answer before it was finished."))

@@ -21,7 +21,7 @@ from tests.server.streams import (
     stays,
 )
 
-COMMENT = b": keep-alive\n\n"
+COMMENT = b": keep-alive\n"
 
 
 def waits(*before: bytes, then: bytes) -> Script:

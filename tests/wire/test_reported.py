@@ -231,7 +231,7 @@ TEXTS = {
         'no "room"',
         ["error-broken-json", "incomplete-error"],
     ),
-    "nothing": ("", 502, "The upstream answered 502 Bad Gateway and gave no reason.", ["error-text"]),
+    "nothing": ("", 502, "The upstream reported an error and gave no reason.", ["error-text"]),
 }
 
 

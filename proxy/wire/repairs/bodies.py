@@ -110,10 +110,11 @@ def missing_message(body: Chunk, stream: StreamState) -> Outcome:
     eras="E-T",
 )
 def repeated_index(body: Chunk, stream: StreamState) -> Outcome:
-    """Number choices (or embeddings) by their place where they are not numbered 0, 1, 2 …, each once."""
+    """Number choices (or embeddings) by their place where two share a number, or one of a body has none."""
     items = body["data" if stream.request.endpoint in EMBEDDINGS else "choices"]
-    indices = {item["index"] for item in items if type(item.get("index")) is int}
-    if not indices or indices == set(range(len(items))):
+    numbers = [item["index"] for item in items if type(item.get("index")) is int]
+    apart = len(set(numbers)) == len(numbers)
+    if apart and (not stream.is_body or not numbers or set(numbers) == set(range(len(items)))):
         return KEPT
     for position, item in enumerate(items):
         item["index"] = position

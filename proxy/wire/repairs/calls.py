@@ -8,6 +8,7 @@ from typing import Any
 from proxy.wire.calls import Fragment
 from proxy.wire.chunk import StreamState
 from proxy.wire.repairs.entry import CHAT, CLIENT, FORM, KEPT, REPAIRED, Outcome, Scope, repair
+from proxy.wire.repairs.text import without_half
 
 
 @repair(
@@ -211,6 +212,26 @@ def missing_arguments(fragment: Fragment, stream: StreamState) -> Outcome:
     return REPAIRED
 
 
+@repair(
+    "split-code-point-in-arguments",
+    scope=Scope.CALL,
+    basis=FORM,
+    endpoints=CHAT,
+    wrong='"arguments":"{\\"x\\":\\"\\ud83d" … "arguments":"\\ude00\\"}"',
+    right='"arguments":"{\\"x\\":\\"" … "arguments":"😀\\"}"',
+    breaks="tools that are called with a replacement character in the place of the letter",
+    sources=("RFC 8259, 8.2; byte-level tokens as in split-code-point",),
+)
+def split_code_point_in_arguments(fragment: Fragment, stream: StreamState) -> Outcome:
+    """Join a code point that two fragments of a call share."""
+    function, seen = _function(fragment), fragment.call.arguments
+    text = function.get("arguments")
+    if not isinstance(text, str) or not (seen.half or stream.rough):
+        return KEPT
+    function["arguments"], seen.half = without_half(seen.half + text)
+    return KEPT if function["arguments"] == text else REPAIRED
+
+
 REPAIRS = (
     missing_call_index,
     wrong_call_index,
@@ -222,4 +243,5 @@ REPAIRS = (
     missing_call_type,
     repeated_call_type,
     missing_arguments,
+    split_code_point_in_arguments,
 )

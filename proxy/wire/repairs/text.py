@@ -38,7 +38,7 @@ def split_code_point(choice: Choice, state: ChoiceState, stream: StreamState) ->
         text = texts.get(key)
         if not isinstance(text, str) or not (text or choice.get("finish_reason")):
             continue
-        whole, half = _without_half(state.halves.pop(key, "") + text)
+        whole, half = without_half(state.halves.pop(key, "") + text)
         if half:
             state.halves[key] = half
         if whole != text:
@@ -47,8 +47,8 @@ def split_code_point(choice: Choice, state: ChoiceState, stream: StreamState) ->
     return outcome
 
 
-def _without_half(text: str) -> tuple[str, str]:
-    """Join the halves in `text`, and cut off a first half at its end."""
+def without_half(text: str) -> tuple[str, str]:
+    """Return `text` with its halves of code points joined, and the first half at its end, if there is one."""
     if _ESCAPED_BYTE.search(text) and not _HIGH_SURROGATE.search(text):
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         raw = text.encode("utf-8", "surrogatepass" if _has_other_surrogates(text) else ESCAPED_BYTES)

@@ -8,6 +8,8 @@ from typing import Any, Final
 from proxy.wire.chunk import Chunk, StreamState
 from proxy.wire.repairs.entry import FORM, KEPT, REPAIRED, Outcome, Scope, fixed, repair
 
+#: Of a count that came as a string: enough for MOST_TOKENS.
+MAX_DIGITS: Final = 12
 COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 #: More than any server counts: such a figure is garbage, and other decoders could not read it.
 MOST_TOKENS: Final = 2**53
@@ -136,6 +138,8 @@ def completed(usage: dict[str, Any]) -> dict[str, Any]:
 
 def _count(*candidates: Any) -> int | None:
     for value in candidates:
+        if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_DIGITS:
+            return int(value)
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS:
             return int(value)
     return None
