@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.config.schema import Configuration
 from proxy.errors import CannotListen
+from proxy.server.doors import Doors
 from proxy.server.failures import answer_errors
 from proxy.server.passthrough import drop_additions
 from proxy.server.service import Service
@@ -43,6 +44,7 @@ class Proxy:
 
     def __init__(self, configuration: Configuration):
         self._configuration = configuration
+        self._doors = Doors(configuration)
         self._service: Service  # made by start(): it needs the event loop
         self._requests: set[asyncio.Task[object]] = set()
         self._stopping = asyncio.Lock()
@@ -91,7 +93,7 @@ class Proxy:
             await self._service.close()
 
     def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._keep_count, answer_errors])
+        application = web.Application(middlewares=[self._keep_count, answer_errors, self._let_in])
         application.on_response_prepare.append(drop_additions)
         for endpoint, paths in _GENERATING.items():
             for path in paths:
@@ -103,7 +105,11 @@ class Proxy:
         application.router.add_route("*", _ANY, self._other)
         return application
 
-    # The service is looked up for each request, so that a new one can take its place.
+    # Doors and service are looked up for each request, so that new ones can take their place.
+
+    @web.middleware
+    async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await self._doors.let_in(request, handler)
 
     async def _generate(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         return await self._service.generate(endpoint, request)

@@ -6,7 +6,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.errors import Overloaded, StraightwireError, error_body
+from proxy.errors import Overloaded, StraightwireError, Unauthenticated, error_body
 
 
 def error_response(error: StraightwireError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -20,6 +20,8 @@ def error_response(error: StraightwireError, headers: Mapping[str, str] | None =
     response.content_type = "application/json"
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, demands one
     return response
 
 

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
+from aiohttp import web
 from multidict import CIMultiDict
 
 Headers = CIMultiDict[str]
+
+#: Where a request keeps the fields that its upstream gets.
+TOWARDS_UPSTREAM: Final = web.RequestKey[Headers]("towards_upstream")
 
 #: RFC 9110, section 7.6.1, with what older specifications named; and `trailer`, as trailers stop here.
 _HOP_BY_HOP: Final = frozenset(
@@ -58,13 +62,9 @@ def without_body(headers: Mapping[str, str]) -> Headers:
     return kept
 
 
-def towards_upstream(headers: Mapping[str, str]) -> Headers:
-    """Return a client's header fields as the upstream gets them.
+def towards_upstream(request: web.Request) -> Headers:
+    """Return a client's header fields as the upstream gets them, to be changed at will.
 
-    `Host` is the upstream's own. `Expect` has been answered by us: an upstream that does not know it would
-    never ask for the body.
+    The doors have put them on the request. `Host` is the upstream's own.
     """
-    kept = end_to_end(headers)
-    for name in ("Host", "Expect"):
-        kept.popall(name, None)
-    return kept
+    return request[TOWARDS_UPSTREAM].copy()

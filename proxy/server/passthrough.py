@@ -26,7 +26,7 @@ async def pass_through(
     Raises:
         UpstreamError: there is no answer.
     """
-    headers = towards_upstream(request.headers)
+    headers = towards_upstream(request)
     if body is not None:
         headers.popall("Content-Length", None)  # it may be another now
     data = _streamed(request) if body is None and request.body_exists else body

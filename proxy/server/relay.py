@@ -64,7 +64,7 @@ class StreamRelay:
         return await self._stream.end(last_frames)
 
     async def _ask(self, body: bytes) -> Answer:
-        headers = towards_upstream(self._request.headers)
+        headers = towards_upstream(self._request)
         headers.popall("Content-Length", None)
         headers["Accept-Encoding"] = "identity"
         return await self._upstream.ask(

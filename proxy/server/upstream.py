@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.config import schema
@@ -23,6 +24,7 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.server.answer import Answer
+from proxy.server.headers import Headers
 
 #: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
 _READ_AHEAD: Final = 65536
@@ -48,6 +50,7 @@ class Upstream:
         self.name = name
         self.settings = settings
         self.host = URL(settings.base).authority
+        self._own_headers = _own_headers(settings)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=settings.max_connections),
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie is one client's, never the next one's
@@ -81,7 +84,7 @@ class Upstream:
         Args:
             method: of the request.
             target: path and query, encoded as they came.
-            headers: all that the upstream gets, but for what the body's length decides.
+            headers: what the upstream gets, but for what the configuration or the body's length decides.
             body: bytes, which can be sent again; or a stream, which cannot.
             decode: undo the answer's Content-Encoding.
 
@@ -97,7 +100,7 @@ class Upstream:
         url = URL(self.settings.base + target, encoded=True)
         connection = SimpleNamespace(reused=False)
         arguments: dict[str, Any] = {
-            "headers": headers,
+            "headers": self._completed(headers),
             "allow_redirects": False,
             "auto_decompress": decode,
             "trace_request_ctx": connection,
@@ -117,6 +120,11 @@ class Upstream:
                 f"The upstream {self.host} encoded its answer as {encoding!r}, though asked not to."
             )
         return Answer(response, self.host)
+
+    def _completed(self, headers: Mapping[str, str]) -> Headers:
+        completed = CIMultiDict(headers)
+        completed.update(self._own_headers)
+        return completed
 
     def _before_the_answer(self, error: Exception) -> UpstreamError:
         """Say in the proxy's words what kept the head of an answer from coming."""
@@ -145,6 +153,14 @@ class Upstream:
                     f"The upstream {self.host} broke the connection before its answer: {_reason(error)}."
                 )
         return UpstreamError(f"The upstream {self.host} could not be asked: {_first_line(str(error))}.")
+
+
+def _own_headers(settings: schema.Upstream) -> Headers:
+    """Return the header fields that take the place of a client's."""
+    own = CIMultiDict((name, value.get_secret_value()) for name, value in settings.headers.items())
+    if settings.api_key is not None:
+        own["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+    return own
 
 
 def _watch_reuse() -> aiohttp.TraceConfig:

@@ -77,7 +77,7 @@ class WholeRelay:
             return await self._read(answer)
 
     async def _ask(self, target: str, body: bytes | None) -> Answer:
-        headers = towards_upstream(self._request.headers)
+        headers = towards_upstream(self._request)
         headers.popall("Content-Length", None)
         headers["Accept-Encoding"] = "identity"
         method = self._request.method

@@ -1,0 +1,52 @@
+"""What a request passes before it is served: everything that one configuration asks of every client."""
+
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.config.schema import Configuration
+from proxy.server.auth import Keys
+from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
+
+#: Where a request keeps the name of its client's key, for the log.
+CLIENT: Final = web.RequestKey[str | None]("client")
+#: The path that needs no key, so that what watches the proxy needs none.
+_OPEN: Final = "/healthz"
+#: For us, or for the connection to us: `Expect` has been answered here, and an upstream that does not know it
+#: would never ask for the body.
+_FOR_US: Final = ("Host", "Expect")
+
+
+class Doors:
+    """The doors that a configuration sets up.
+
+    Args:
+        configuration: the keys and limits in it.
+    """
+
+    def __init__(self, configuration: Configuration):
+        self._keys = Keys(configuration.clients.api_keys)
+
+    async def let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Serve a request, if it may come in; note on it what the upstream gets as header.
+
+        Args:
+            request: the client's.
+            handler: serves it.
+
+        Raises:
+            ClientError: it may not.
+        """
+        if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
+            request[CLIENT] = self._keys.check(request.headers)
+        request[TOWARDS_UPSTREAM] = self._headers(request)
+        return await handler(request)
+
+    def _headers(self, request: web.Request) -> Headers:
+        headers = end_to_end(request.headers)
+        for name in _FOR_US:
+            headers.popall(name, None)
+        if self._keys.wanted:
+            headers.popall("Authorization", None)
+        return headers

@@ -1,0 +1,147 @@
+"""Keys: the clients' own at the door, the upstream's behind it, and none where it does not belong."""
+
+import hashlib
+import json
+
+import pytest
+
+from proxy.server.app import Proxy
+from tests.server.running import configured, talking
+from tests.server.streams import PATH, QUESTION, serves
+
+KEY = "sk-alices-key"
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def keys(*entries: object) -> dict[str, object]:
+    return {"api_keys": list(entries)}
+
+
+@pytest.mark.parametrize("entry", [KEY, "sha256:" + hashlib.sha256(KEY.encode()).hexdigest()])
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "BEARER  "])
+async def test_client_with_a_key_comes_in_and_leaves_it_at_the_door(entry, scheme):
+    async with talking(serves(EMPTY), clients=keys(entry)) as (upstream, client):
+        await client.request("GET", "/x", Authorization=scheme + KEY, X_End="1")
+
+        assert (await client.head()).status == 200
+        assert upstream.requests[0].headers["x-end"] == "1"
+        assert "authorization" not in upstream.requests[0].headers
+
+
+async def test_several_keys_open_at_once():
+    entries = [{"name": "alice", "key": "sk-old"}, {"name": "alice", "key": "sk-new"}, "sk-bobs"]
+    async with talking(serves(EMPTY), clients=keys(*entries)) as (_, client):
+        for key in ("sk-old", "sk-new", "sk-bobs"):
+            await client.request("GET", "/x", Authorization=f"Bearer {key}")
+            assert (await client.head()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("presented", "says"),
+    [
+        (None, "No API key was given"),
+        ("", "No API key was given"),
+        ("Bearer", "No API key was given"),
+        ("Bearer ", "No API key was given"),
+        (KEY, "No API key was given"),
+        (f"Basic {KEY}", "No API key was given"),
+        ("Bearer sk-mallorys", "not one of this server's"),
+        (f"Bearer {KEY}x", "not one of this server's"),
+        ("Bearer " + hashlib.sha256(KEY.encode()).hexdigest(), "not one of this server's"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", PATH), ("GET", "/v1/models"), ("PUT", "/file"), ("OPTIONS", "/x")]
+)
+async def test_client_without_a_key_gets_openais_error_and_nothing_reaches_the_upstream(
+    method, path, presented, says
+):
+    async with talking(serves(EMPTY), clients=keys(KEY)) as (upstream, client):
+        fields = {} if presented is None else {"Authorization": presented}
+        await client.request(method, path, QUESTION if method == "POST" else None, **fields)
+        head, error = await client.error()
+
+        assert head.status == 401
+        assert head.headers["www-authenticate"] == "Bearer"
+        assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
+        assert says in error["message"]
+        assert "sk-" not in json.dumps(error)
+        assert upstream.talks == []
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_health_stays_open(method):
+    async with talking(serves(EMPTY), clients=keys(KEY)) as (_, client):
+        await client.request(method, "/healthz?deep")
+
+        assert (await client.head()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/healthz"),
+        ("GET", "/healthz/x"),
+        ("GET", "//healthz"),
+        ("GET", "/%68ealthz"),
+        ("GET", "/healthz/../v1/models"),
+        ("GET", "/v1/models?/healthz"),
+    ],
+)
+async def test_what_only_looks_like_health_does_not(method, path):
+    async with talking(serves(EMPTY), clients=keys(KEY)) as (upstream, client):
+        await client.request(method, path)
+
+        assert (await client.head()).status == 401
+        assert upstream.talks == []
+
+
+async def test_authorization_passes_where_clients_need_no_key():
+    async with talking(serves(EMPTY)) as (upstream, client):
+        await client.request("GET", "/x", Authorization="Basic dTpw")
+        await client.head()
+
+        assert upstream.requests[0].headers["authorization"] == "Basic dTpw"
+
+
+@pytest.mark.parametrize("clients", [keys(), keys(KEY)], ids=["open", "keys"])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/x", None),
+        ("GET", "/v1/models", None),
+        ("POST", PATH, QUESTION),
+        ("POST", PATH, QUESTION | {"stream": False}),
+    ],
+)
+async def test_upstreams_key_takes_the_place_of_the_clients(clients, method, path, body):
+    settings = {"upstream_api_key": "sk-upstream", "upstream_headers": {"authorization": "Basic x"}}
+    async with talking(serves(EMPTY), clients=clients, **settings) as (upstream, client):
+        await client.request(method, path, body, Authorization=f"Bearer {KEY}")
+        await client.head()
+
+        assert upstream.requests[0].headers["authorization"] == "Bearer sk-upstream"
+
+
+async def test_configured_headers_are_added_over_the_clients():
+    settings = {"upstream_headers": {"X-Team": "search", "Authorization": "Basic x"}}
+    async with talking(serves(EMPTY), **settings) as (upstream, client):
+        await client.request("GET", "/x", x_team="mine", Authorization=f"Bearer {KEY}", X_End="1")
+        await client.head()
+
+        sent = upstream.requests[0].headers
+        assert (sent["x-team"], sent["authorization"], sent["x-end"]) == ("search", "Basic x", "1")
+
+
+async def test_connection_cannot_name_away_what_the_proxy_adds():
+    async with talking(serves(EMPTY), upstream_api_key="sk-upstream") as (upstream, client):
+        await client.request("GET", "/x", Connection="authorization", Authorization="Bearer x")
+        await client.head()
+
+        assert upstream.requests[0].headers["authorization"] == "Bearer sk-upstream"
+
+
+def test_no_key_is_shown():
+    configuration = configured("http://127.0.0.1:9", clients=keys(KEY), upstream_api_key="sk-upstream")
+
+    assert "sk-" not in repr(configuration) + repr(vars(Proxy(configuration)))
