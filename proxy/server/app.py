@@ -94,7 +94,7 @@ class Proxy:
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._keep_count, answer_errors, self._let_in])
-        application.on_response_prepare.append(drop_additions)
+        application.on_response_prepare.extend([drop_additions, self._mark])
         for endpoint, paths in _GENERATING.items():
             for path in paths:
                 application.router.add_post(f"/v1{path}", partial(self._generate, endpoint))
@@ -110,6 +110,9 @@ class Proxy:
     @web.middleware
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         return await self._doors.let_in(request, handler)
+
+    async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
+        self._doors.mark(request, response)
 
     async def _generate(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         return await self._service.generate(endpoint, request)

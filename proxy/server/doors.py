@@ -7,6 +7,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.config.schema import Configuration
 from proxy.server.auth import Keys
+from proxy.server.cors import Cors
 from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
 
 #: Where a request keeps the name of its client's key, for the log.
@@ -27,6 +28,7 @@ class Doors:
 
     def __init__(self, configuration: Configuration):
         self._keys = Keys(configuration.clients.api_keys)
+        self._cors = Cors(configuration.cors.origins)
 
     async def let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, if it may come in; note on it what the upstream gets as header.
@@ -38,10 +40,17 @@ class Doors:
         Raises:
             ClientError: it may not.
         """
+        preflight = self._cors.preflight(request)
+        if preflight is not None:
+            return preflight
         if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
             request[CLIENT] = self._keys.check(request.headers)
         request[TOWARDS_UPSTREAM] = self._headers(request)
         return await handler(request)
+
+    def mark(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Complete the head of a response, whatever it is."""
+        self._cors.mark(request, response)
 
     def _headers(self, request: web.Request) -> Headers:
         headers = end_to_end(request.headers)
