@@ -8,7 +8,10 @@ from aiohttp.typedefs import Handler
 from proxy.config.schema import Configuration
 from proxy.server.auth import Keys
 from proxy.server.cors import Cors
+from proxy.server.forwarding import Forwarding
 from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
+from proxy.server.passthrough import target_of
+from proxy.server.paths import check_target
 
 #: Where a request keeps the name of its client's key, for the log.
 CLIENT: Final = web.RequestKey[str | None]("client")
@@ -29,6 +32,7 @@ class Doors:
     def __init__(self, configuration: Configuration):
         self._keys = Keys(configuration.clients.api_keys)
         self._cors = Cors(configuration.cors.origins)
+        self._forwarding = Forwarding(configuration.trusted_proxies)
 
     async def let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve a request, if it may come in; note on it what the upstream gets as header.
@@ -45,6 +49,7 @@ class Doors:
             return preflight
         if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
             request[CLIENT] = self._keys.check(request.headers)
+        check_target(target_of(request))
         request[TOWARDS_UPSTREAM] = self._headers(request)
         return await handler(request)
 
@@ -58,4 +63,5 @@ class Doors:
             headers.popall(name, None)
         if self._keys.wanted:
             headers.popall("Authorization", None)
+        self._forwarding.extend(headers, request)
         return headers

@@ -86,5 +86,8 @@ def break_off(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def target_of(request: web.Request) -> str:
-    """Return the path and query, encoded as the client has sent them."""
-    return request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
+    """Return the path and query, encoded as the client has sent them; they begin with a slash."""
+    if request.raw_path.startswith("/"):
+        return request.raw_path
+    target = request.rel_url.raw_path_qs  # a whole URL stood there; the host in it is ours
+    return target if target.startswith("/") else f"/{target}"

@@ -78,12 +78,16 @@ async def test_encoded_body_is_not_decoded():
         assert upstream.requests[0].headers["accept-encoding"] == "gzip;q=0.5"
 
 
-async def test_nothing_is_added_to_a_request():
+#: What tells an upstream for whom it works; tests/server/test_forwarding.py looks into it.
+FORWARDED = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
+
+
+async def test_nothing_but_the_client_is_added_to_a_request():
     async with talking(serves(answer())) as (upstream, client):
         await client.request("GET", "/")
         await client.head()
 
-        assert set(upstream.requests[0].headers) == {"host"}
+        assert set(upstream.requests[0].headers) == {"host"} | FORWARDED
 
 
 @pytest.mark.parametrize("fields", [(), (b"Server: Lamp/1", b"Content-Type: text/x", b"Date: then")])
@@ -111,7 +115,7 @@ async def test_fields_of_the_connection_stay_behind():
 
         assert head.headers["x-end"] == "1"
         assert not {"connection", "x-hop", "keep-alive", "trailer"} & set(head.headers)
-        assert set(upstream.requests[0].headers) == {"host", "x-end"}
+        assert set(upstream.requests[0].headers) == {"host", "x-end"} | FORWARDED
 
 
 async def test_both_directions_are_streamed_at_once():

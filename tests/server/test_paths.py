@@ -1,0 +1,78 @@
+"""No request leaves what stands behind the upstream's URL."""
+
+import pytest
+
+from tests.server.running import talking
+from tests.server.streams import serves
+
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/../admin",
+        "/v1/../../admin",
+        "/v1/engines/../../../admin",
+        "/v1/chat/completions/../../../../admin",
+        "/v1/models/../../../admin",
+        "/%2e%2e/admin",
+        "/%2E./admin",
+        "/v1%2f..%2f..%2fadmin",
+        "/v1/..%5c..%5cadmin",
+        "/v1\\..\\..\\admin",
+        "/%252e%252e%252fadmin",
+        "//../admin",
+        "/v1//../../admin",
+        "/./../admin",
+        "/..;x=1/admin",
+        "/..%3bx/admin",
+        "/..",
+        "/..?x",
+        "/..#x",
+        "http://other.example/../admin",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_path_that_leads_out_is_refused(method, target):
+    async with talking(serves(EMPTY), path="/api/v1") as (upstream, client):
+        await client.request(method, target)
+        head, error = await client.error()
+
+        assert head.status == 400
+        assert "leads out" in error["message"]
+        assert upstream.talks == []
+
+
+@pytest.mark.parametrize(
+    ("target", "sent"),
+    [
+        ("/v1/../admin", "/api/v1/../admin"),
+        ("/a/b%2f..%2fc", "/api/a/b%2f..%2fc"),
+        ("/..a/...", "/api/..a/..."),
+        ("/x?../../..", "/api/x?../../.."),
+        ("/100%", "/api/100%"),
+        ("/%ff", "/api/%ff"),
+        ("//host/x", "/api//host/x"),
+        ("//user@host:1/x", "/api//user@host:1/x"),
+        ("/@host/x", "/api/@host/x"),
+        ("/http://other.example/", "/api/http://other.example/"),
+        ("http://other.example/x?y", "/api/x?y"),
+        ("http://other.example//x", "/api//x"),
+    ],
+)
+async def test_path_stays_below_the_upstreams(target, sent):
+    async with talking(serves(EMPTY), path="/api/v1") as (upstream, client):
+        await client.request("GET", target)
+        assert (await client.head()).status == 200
+
+        assert upstream.requests[0].target == sent
+
+
+@pytest.mark.parametrize("line", ["CONNECT other.example:443", "OPTIONS *"])
+async def test_target_that_is_no_path_reaches_no_other_server(line):
+    async with talking(serves(EMPTY)) as (upstream, client):
+        await client.send(f"{line} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert (await client.head()).status < 500
+
+        assert {request.target for request in upstream.requests} <= {"/", "/*"}
