@@ -11,6 +11,7 @@ from typing import Final, Self
 import aiohttp
 
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
+from proxy.server.headers import Headers
 from proxy.wire.bodies import reported_error
 
 #: What is read of an upstream's error, in bytes; what matters stands at its beginning.
@@ -23,13 +24,13 @@ class Answer:
     Attributes:
         status: the HTTP status.
         reason: the words beside it.
-        headers: as they came.
+        headers: as they came, but that they send nobody to where only we can go.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str):
+    def __init__(self, response: aiohttp.ClientResponse, host: str, headers: Headers):
         self.status = response.status
         self.reason = response.reason
-        self.headers = response.headers
+        self.headers = headers
         self._response = response
         self._content = response.content
         self._host = host

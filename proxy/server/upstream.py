@@ -25,6 +25,7 @@ from proxy.errors import (
 )
 from proxy.server.answer import Answer
 from proxy.server.headers import Headers
+from proxy.server.locations import bring_home
 
 #: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
 _READ_AHEAD: Final = 65536
@@ -119,7 +120,12 @@ class Upstream:
             raise UpstreamMalformed(
                 f"The upstream {self.host} encoded its answer as {encoding!r}, though asked not to."
             )
-        return Answer(response, self.host)
+        return Answer(response, self.host, self._brought_home(response.headers))
+
+    def _brought_home(self, headers: Mapping[str, str]) -> Headers:
+        brought = CIMultiDict(headers)
+        bring_home(brought, self.settings.base)
+        return brought
 
     def _completed(self, headers: Mapping[str, str]) -> Headers:
         completed = CIMultiDict(headers)
