@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from proxy.config.schema import Configuration
+from proxy.errors import Overloaded
 from proxy.server.auth import Keys
 from proxy.server.cors import Cors
 from proxy.server.forwarding import Forwarding
@@ -31,6 +32,8 @@ class Doors:
 
     def __init__(self, configuration: Configuration):
         self._keys = Keys(configuration.clients.api_keys)
+        self._limit = configuration.limits.streams
+        self._inside = 0
         self._cors = Cors(configuration.cors.origins)
         self._forwarding = Forwarding(configuration.trusted_proxies)
 
@@ -43,6 +46,7 @@ class Doors:
 
         Raises:
             ClientError: it may not.
+            Overloaded: as many as the configuration allows are being served.
         """
         preflight = self._cors.preflight(request)
         if preflight is not None:
@@ -51,7 +55,13 @@ class Doors:
             request[CLIENT] = self._keys.check(request.headers)
         check_target(target_of(request))
         request[TOWARDS_UPSTREAM] = self._headers(request)
-        return await handler(request)
+        if 0 < self._limit <= self._inside:
+            raise Overloaded(f"All {self._limit} places for requests are taken. Try again later.")
+        self._inside += 1
+        try:
+            return await handler(request)
+        finally:
+            self._inside -= 1
 
     def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Complete the head of a response, whatever it is."""
