@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -30,17 +31,25 @@ class PlainClient:
     """One connection to a server.
 
     Args:
-        url: of the server; its path does not matter.
+        url: of the server; its path does not matter. `unix:…` is a socket's path.
+        tls: how to speak it, where the URL is https.
         read_ahead: how many bytes are taken from the socket before somebody asks for them.
     """
 
-    def __init__(self, url: str, *, read_ahead: int = 2**16):
+    def __init__(self, url: str, *, read_ahead: int = 2**16, tls: ssl.SSLContext | None = None):
         parts = urlsplit(url)
+        self._socket = parts.path if parts.scheme == "unix" else None
         self._address = parts.hostname, parts.port
+        self._tls = tls
         self._read_ahead = read_ahead
 
     async def __aenter__(self) -> Self:
-        self.reader, self.writer = await asyncio.open_connection(*self._address, limit=self._read_ahead)
+        options = {"limit": self._read_ahead, "ssl": self._tls}
+        if self._socket is not None:
+            opened = asyncio.open_unix_connection(self._socket, **options)
+        else:
+            opened = asyncio.open_connection(*self._address, **options)
+        self.reader, self.writer = await soon(opened)
         return self
 
     async def __aexit__(

@@ -8,6 +8,7 @@ after `PATIENCE` seconds instead of hanging it.
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -136,9 +137,14 @@ class Scripted:
     """The server: the first connection plays the first script, …, later ones the last.
 
     A script that fails makes the `async with` around the server fail.
+
+    Args:
+        scripts: at least one.
+        tls: to speak it.
     """
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.scripts = scripts
         self.talks: list[Talk] = []
         self.port = 0
@@ -150,7 +156,7 @@ class Scripted:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def requests(self) -> list[Received]:
@@ -158,7 +164,7 @@ class Scripted:
         return [request for talk in self.talks for request in talk.requests]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -2,18 +2,20 @@
 
 import asyncio
 import os
+import ssl
 from functools import partial
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.config.schema import Configuration
+from proxy.config.schema import Configuration, Listen
 from proxy.errors import CannotListen
 from proxy.server.doors import Doors
 from proxy.server.failures import answer_errors
 from proxy.server.passthrough import drop_additions
 from proxy.server.service import Service
+from proxy.server.tls import in_front
 from proxy.wire.requests import Endpoint
 
 #: What is understood, and under which paths. LocalAI and old clients know them without /v1, too.
@@ -61,24 +63,36 @@ class Proxy:
     @property
     def url(self) -> str:
         """Where clients find it, with the real port where 0 was configured."""
-        host, port = self._runner.addresses[0][:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        address = self._runner.addresses[0]
+        if isinstance(address, str):
+            return f"unix:{address}"
+        host, port = address[:2]
+        scheme = "https" if self._configuration.listen.tls else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     async def start(self) -> None:
         """Listen.
 
         Raises:
             CannotListen: the address is taken, or not this machine's.
+            ConfigurationError: a certificate or key is none.
         """
         listen = self._configuration.listen
+        context = in_front(listen.tls) if listen.tls else None
         self._service = Service(self._configuration)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, listen.host, listen.port, backlog=_BACKLOG).start()
+            await self._site(listen, context).start()
         except OSError as error:
             await self.stop()
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
-            raise CannotListen(f"cannot listen on {listen.host}:{listen.port}: {reason}") from error
+            where = listen.path or f"{listen.host}:{listen.port}"
+            raise CannotListen(f"cannot listen on {where}: {reason}") from error
+
+    def _site(self, listen: Listen, context: ssl.SSLContext | None) -> web.BaseSite:
+        if listen.path is not None:
+            return web.UnixSite(self._runner, listen.path, backlog=_BACKLOG, ssl_context=context)
+        return web.TCPSite(self._runner, listen.host, listen.port, backlog=_BACKLOG, ssl_context=context)
 
     async def stop(self) -> None:
         """Listen no more, let the running requests end, for as long as `drain` at most, and close all."""

@@ -26,6 +26,7 @@ from proxy.errors import (
 from proxy.server.answer import Answer
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
+from proxy.server.tls import towards
 
 #: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
 _READ_AHEAD: Final = 65536
@@ -45,15 +46,22 @@ class Upstream:
     Args:
         name: its name in the configuration.
         settings: what the configuration says of it.
+
+    Raises:
+        ConfigurationError: a certificate or key in them is none.
     """
 
     def __init__(self, name: str, settings: schema.Upstream):
         self.name = name
         self.settings = settings
         self.host = URL(settings.base).authority
+        secure = settings.base.startswith("https:")
         self._own_headers = _own_headers(settings)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.max_connections),
+            connector=aiohttp.TCPConnector(
+                limit=settings.max_connections,
+                ssl=towards(settings.tls, f"upstreams.{name}.tls") if secure else True,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie is one client's, never the next one's
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -143,6 +151,10 @@ class Upstream:
             case TimeoutError():
                 return UpstreamTimeout(
                     f"The upstream {self.host} sent nothing within {timeouts.first_byte:g} s."
+                )
+            case aiohttp.ClientConnectorCertificateError():
+                return UpstreamUnreachable(
+                    f"The upstream {self.host} is not trusted: {_first_line(str(error.certificate_error))}."
                 )
             case aiohttp.ClientConnectorError():
                 return UpstreamUnreachable(
