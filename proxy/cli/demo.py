@@ -17,7 +17,7 @@ from aiohttp import web
 
 from proxy.cli.columns import column_width, side_by_side
 from proxy.config.load import load
-from proxy.config.schema import Configuration
+from proxy.config.schema import Configuration, Log
 from proxy.demo.localai import application
 from proxy.server.app import Proxy
 from proxy.server.process import run
@@ -93,13 +93,15 @@ def _welcome(url: str) -> str:
     return WELCOME.format(url=url, path=PATH, model=MODEL)
 
 
-def _configuration(upstream: str, listen: str | None) -> Configuration:
-    return load(None, environ={}, overrides={"upstream": upstream, "listen": listen})
+def _configuration(upstream: str, listen: str | None, **changes: object) -> Configuration:
+    """Return the defaults, but for the admin listener: a demo takes no port that it does not show."""
+    configuration = load(None, environ={}, overrides={"upstream": upstream, "listen": listen})
+    return configuration.model_copy(update={"admin": None, **changes})
 
 
 async def _ask_both(question: str) -> Answers:
     async with Upstream(pace=0) as upstream:
-        proxy = Proxy(_configuration(upstream.url, "127.0.0.1:0"))
+        proxy = Proxy(_configuration(upstream.url, "127.0.0.1:0", log=Log(level="error")))
         await proxy.start()
         try:
             raw = await asyncio.to_thread(_answer, upstream.url, question)

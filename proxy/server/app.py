@@ -4,16 +4,19 @@ import asyncio
 import os
 import ssl
 from functools import partial
-from typing import Final
+from typing import Final, TextIO
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from proxy.config.schema import Configuration, Listen
 from proxy.errors import CannotListen
+from proxy.server.access_log import AccessLog, open_log, tell_start
 from proxy.server.doors import Doors
 from proxy.server.failures import answer_errors
 from proxy.server.passthrough import drop_additions
+from proxy.server.record import STOPPED
+from proxy.server.recorder import Recorder, mark
 from proxy.server.service import Service
 from proxy.server.tls import in_front
 from proxy.wire.requests import Endpoint
@@ -42,11 +45,14 @@ class Proxy:
 
     Args:
         configuration: all that it does.
+        log: where the log goes; None: standard error.
     """
 
-    def __init__(self, configuration: Configuration):
+    def __init__(self, configuration: Configuration, log: TextIO | None = None):
         self._configuration = configuration
         self._doors = Doors(configuration)
+        self._log = open_log(configuration.log, log)
+        self._recorder = Recorder(AccessLog(self._log, debug=configuration.log.level == "debug"))
         self._service: Service  # made by start(): it needs the event loop
         self._requests: set[asyncio.Task[object]] = set()
         self._stopping = asyncio.Lock()
@@ -88,6 +94,7 @@ class Proxy:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
             where = listen.path or f"{listen.host}:{listen.port}"
             raise CannotListen(f"cannot listen on {where}: {reason}") from error
+        tell_start(self._log, self._configuration, self.url, None)
 
     def _site(self, listen: Listen, context: ssl.SSLContext | None) -> web.BaseSite:
         if listen.path is not None:
@@ -102,13 +109,15 @@ class Proxy:
             if self._requests:
                 _, unfinished = await asyncio.wait(self._requests, timeout=self._configuration.drain)
                 for request in unfinished:
-                    request.cancel()
+                    request.cancel(STOPPED)
             await self._runner.cleanup()
             await self._service.close()
 
     def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._keep_count, answer_errors, self._let_in])
-        application.on_response_prepare.extend([drop_additions, self._mark])
+        application = web.Application(
+            middlewares=[self._recorder.middleware, self._keep_count, answer_errors, self._let_in]
+        )
+        application.on_response_prepare.extend([drop_additions, mark, self._mark])
         for endpoint, paths in _GENERATING.items():
             for path in paths:
                 application.router.add_post(f"/v1{path}", partial(self._generate, endpoint))

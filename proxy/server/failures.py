@@ -6,7 +6,16 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.errors import Overloaded, StraightwireError, Unauthenticated, error_body
+from proxy.errors import (
+    ClientError,
+    Overloaded,
+    StraightwireError,
+    Unauthenticated,
+    error_body,
+    type_for_status,
+)
+from proxy.server.passthrough import break_off
+from proxy.server.record import CLIENT_GONE, INTERNAL_ERROR, record_of
 
 
 def error_response(error: StraightwireError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -28,10 +37,34 @@ def error_response(error: StraightwireError, headers: Mapping[str, str] | None =
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer with an error's status and body what a handler could not answer; be quiet about leavers."""
+    record = record_of(request)
     try:
         return await handler(request)
     except StraightwireError as error:
+        record.fail(error)
         return error_response(error)
     except ConnectionResetError:
         # The client has gone. aiohttp finds that out for itself when it is given something to send.
+        record.outcome = CLIENT_GONE
         return web.Response()
+    except web.HTTPException as error:
+        refusal = _refusal(error)
+        record.fail(refusal)
+        return error_response(
+            refusal, {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        )
+    except Exception as error:  # noqa: BLE001 - a defect of ours, for the log to tell
+        record.outcome = INTERNAL_ERROR
+        record.defect = error
+        if record.response is not None:
+            break_off(request, record.response)
+            return record.response
+        return error_response(StraightwireError("The proxy failed at this request; its log tells more."))
+
+
+def _refusal(error: web.HTTPException) -> ClientError:
+    """Return what aiohttp has against a request (there is no such path, or method) as an error of ours."""
+    refusal = ClientError(f"{error.reason}.")
+    refusal.status = error.status
+    refusal.type = type_for_status(error.status)
+    return refusal

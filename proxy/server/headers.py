@@ -6,6 +6,8 @@ from typing import Final
 from aiohttp import web
 from multidict import CIMultiDict
 
+from proxy.server.record import record_of
+
 Headers = CIMultiDict[str]
 
 #: Where a request keeps the fields that its upstream gets.
@@ -65,6 +67,9 @@ def without_body(headers: Mapping[str, str]) -> Headers:
 def towards_upstream(request: web.Request) -> Headers:
     """Return a client's header fields as the upstream gets them, to be changed at will.
 
-    The doors have put them on the request. `Host` is the upstream's own.
+    The doors have put them on the request. `Host` is the upstream's own; the request id is the one under
+    which we know the request.
     """
-    return request[TOWARDS_UPSTREAM].copy()
+    headers = request[TOWARDS_UPSTREAM].copy()
+    headers["X-Request-ID"] = record_of(request).request_id
+    return headers

@@ -10,6 +10,7 @@ from aiohttp.http import SERVER_SOFTWARE
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.headers import end_to_end, towards_upstream
+from proxy.server.record import record_of
 from proxy.server.upstream import Upstream
 
 
@@ -59,12 +60,15 @@ async def drop_additions(_request: web.Request, response: web.StreamResponse) ->
 
 async def pass_answer(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Send an answer to the client as it comes. One that breaks off is broken off towards the client, too."""
+    record = record_of(request)
     response = PassedResponse(answer)
     await response.prepare(request)
     try:
         while data := await answer.read():
             await response.write(data)
-    except UpstreamError:
+            record.bytes_out += len(data)
+    except UpstreamError as error:
+        record.fail(error)
         break_off(request, response)
     else:
         await response.write_eof()

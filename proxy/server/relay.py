@@ -14,6 +14,7 @@ from proxy.server.answer import Answer
 from proxy.server.failures import error_response
 from proxy.server.headers import Headers, towards_upstream, without_body
 from proxy.server.passthrough import pass_answer, target_of
+from proxy.server.record import record_of
 from proxy.server.silence import Patience, Silence
 from proxy.server.stream import ClientStream
 from proxy.server.upstream import Upstream
@@ -34,6 +35,7 @@ class StreamRelay:
         self, request: web.Request, upstream: Upstream, rewriter: StreamRewriter, patience: Patience
     ):
         self._request = request
+        self._record = record_of(request)
         self._upstream = upstream
         self._rewriter = rewriter
         self._stream = ClientStream(request)
@@ -49,6 +51,13 @@ class StreamRelay:
         Raises:
             ConnectionResetError: the client has gone.
         """
+        self._record.stream = True
+        try:
+            return await self._relayed(body)
+        finally:
+            self._record.streamed(self._rewriter, self._silence.pace, self._stream.size)
+
+    async def _relayed(self, body: bytes) -> web.StreamResponse:
         rewriter = self._rewriter
         with self._silence:
             try:

@@ -15,6 +15,7 @@ from proxy.errors import RequestTooLarge
 from proxy.server.destination import destination
 from proxy.server.models import ModelList
 from proxy.server.passthrough import pass_through
+from proxy.server.record import record_of
 from proxy.server.relay import StreamRelay
 from proxy.server.whole import WholeRelay
 from proxy.wire.chunk import Origin
@@ -49,11 +50,15 @@ class Service:
             ClientError: the request cannot be served as it stands.
             UpstreamError: there is no answer.
         """
+        record = record_of(request)
+        record.endpoint = endpoint.value
         body = await _read_body(request, self._limits.request_body)
         wanted = read_request(endpoint, body)
         if wanted.model is None and "model" in request.match_info:  # /v1/engines/{model}/…
             wanted = replace(wanted, model=request.match_info["model"])
+        record.model = wanted.model
         route = self._routes.resolve(wanted.model)
+        record.upstream = route.upstream
         there = self._destinations[route.upstream]
         mapped = route.model is not None and route.model != wanted.model
         body, _ = there.translator.apply(body, route.model if mapped else None)
@@ -71,6 +76,7 @@ class Service:
             UnknownModel: there is none of this name.
             UpstreamError: no upstream answered.
         """
+        record_of(request).endpoint = Endpoint.MODELS.value
         relays = self._model_relays(request)
         if "model" in request.match_info:
             return await self._models.one(relays, request.match_info["model"])
@@ -83,6 +89,7 @@ class Service:
             UpstreamError: there is no answer.
         """
         route = self._routes.resolve(None)
+        record_of(request).upstream = route.upstream
         return await pass_through(request, self._destinations[route.upstream].upstream)
 
     def _model_relays(self, request: web.Request) -> Mapping[str, WholeRelay]:

@@ -10,6 +10,7 @@ from typing import Self
 
 from proxy.errors import UpstreamTimeout
 from proxy.server.answer import Answer
+from proxy.server.pace import Pace
 from proxy.server.stream import ClientStream
 from proxy.wire.rewriter import StreamRewriter
 
@@ -41,9 +42,13 @@ class Silence:
         patience: the limits.
         stream: what is opened and kept alive.
         rewriter: its count of events tells events from pings and comments.
+
+    Attributes:
+        pace: when the events came.
     """
 
     def __init__(self, patience: Patience, stream: ClientStream, rewriter: StreamRewriter):
+        self.pace = Pace()
         self._patience = patience
         self._stream = stream
         self._rewriter = rewriter
@@ -82,6 +87,7 @@ class Silence:
         if self._rewriter.events_in != self._events:
             self._events = self._rewriter.events_in
             self._heard = now
+            self.pace.note(now)
         if frames:
             self._said = now
 

@@ -27,9 +27,13 @@ class ClientStream:
 
     Args:
         request: the client's.
+
+    Attributes:
+        size: bytes of the body that have been sent.
     """
 
     def __init__(self, request: web.Request):
+        self.size = 0
         self._request = request
         self._response = web.StreamResponse(headers=_HEADERS)
         self._chunked = request.version >= HttpVersion11
@@ -54,7 +58,9 @@ class ClientStream:
 
     async def send(self, frames: Sequence[bytes]) -> None:
         """Send frames, each an HTTP chunk of its own, in one write. Opens the stream if it must."""
-        await (await self._writer()).write(self._encode(frames))
+        data = self._encode(frames)
+        await (await self._writer()).write(data)
+        self.size += len(data)
 
     async def keep_alive(self) -> None:
         """Send a comment, which clients skip, lest something in between take the silence for the end."""
@@ -63,7 +69,9 @@ class ClientStream:
     async def end(self, frames: Sequence[bytes]) -> web.StreamResponse:
         """Send the last frames and end the body, properly."""
         writer = await self._writer()
-        await writer.write(self._encode(frames) + (_LAST_CHUNK if self._chunked else b""))
+        data = self._encode(frames) + (_LAST_CHUNK if self._chunked else b"")
+        await writer.write(data)
+        self.size += len(data)
         await self._response.write_eof()
         return self._response
 

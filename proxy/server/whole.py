@@ -14,6 +14,7 @@ from proxy.server.destination import Destination
 from proxy.server.failures import error_response
 from proxy.server.headers import towards_upstream, without_body
 from proxy.server.passthrough import pass_answer, target_of
+from proxy.server.record import record_of
 from proxy.wire.bodies import rewrite_body
 from proxy.wire.chunk import Origin
 from proxy.wire.convert import StreamFolder, sniff
@@ -35,6 +36,7 @@ class WholeRelay:
 
     def __init__(self, request: web.Request, there: Destination, wanted: Request, origin: Origin):
         self._request = request
+        self._record = record_of(request)
         self._upstream = there.upstream
         self._plan = there.plan
         self._bounds = there.bounds
@@ -60,6 +62,7 @@ class WholeRelay:
                     raise await answer.reported()
                 return _json(await self._read(answer), answer.status, kept)
             except UpstreamError as error:
+                self._record.fail(error)
                 return error_response(error, kept)
 
     async def fetch(self, target: str) -> bytes:
@@ -108,9 +111,10 @@ class WholeRelay:
     async def _rewritten(self, body: bytes) -> bytes:
         given = body, self._wanted, self._origin, self._plan
         if len(body) < LARGE:
-            rewritten, _ = rewrite_body(*given)
+            rewritten, repairs = rewrite_body(*given)
         else:
-            rewritten, _ = await asyncio.to_thread(rewrite_body, *given)
+            rewritten, repairs = await asyncio.to_thread(rewrite_body, *given)
+        self._record.count(self._upstream.name, repairs)
         return rewritten
 
     async def _folded(self, first: bytes, answer: Answer) -> bytes:
@@ -127,11 +131,15 @@ class WholeRelay:
             try:
                 data = await self._next(answer)
             except UpstreamError as error:
-                return folder.receive_failure(error)
+                return self._folded_up(folder, folder.receive_failure(error))
             if not data:
                 break
             folder.receive_data(data)
-        return folder.receive_eof()
+        return self._folded_up(folder, folder.receive_eof())
+
+    def _folded_up(self, folder: StreamFolder, body: bytes) -> bytes:
+        self._record.count(self._upstream.name, folder.repairs)
+        return body
 
     async def _next(self, answer: Answer) -> bytes:
         try:

@@ -80,7 +80,7 @@ def test_repairs_writes_the_documents():
 
 def test_demo_shows_both_sides_and_names_the_repairs():
     ran = straightwire("demo", COLUMNS="120")
-    assert ran.returncode == 0, ran.stderr
+    assert (ran.returncode, ran.stderr) == (0, "")
     lines = ran.stdout.splitlines()
     assert lines[1].startswith("event: data  ")
     assert '│ data: {"id":"chatcmpl-' in lines[1]

@@ -5,7 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from proxy.config.schema import Configuration
 from proxy.server.app import Proxy
@@ -14,7 +14,9 @@ from tests.scripted import PATIENCE, Script, Scripted
 
 
 @asynccontextmanager
-async def running(upstream: Scripted | str, path: str = "", **settings: Any) -> AsyncIterator[Proxy]:
+async def running(
+    upstream: Scripted | str, path: str = "", logged: TextIO | None = None, **settings: Any
+) -> AsyncIterator[Proxy]:
     """Run a proxy before one upstream.
 
     At the end no task of the proxy's is left, and neither asyncio nor aiohttp has had to complain.
@@ -22,10 +24,11 @@ async def running(upstream: Scripted | str, path: str = "", **settings: Any) -> 
     Args:
         upstream: the server behind it, or its URL.
         path: what follows in the URL.
+        logged: takes the proxy's log.
         settings: of the configuration; those of the upstream are named `upstream_…`.
     """
     url = upstream if isinstance(upstream, str) else upstream.url
-    proxy = Proxy(configured(url + path, **settings))
+    proxy = Proxy(configured(url + path, **settings), logged)
     complaints = Complaints()
     logging.getLogger("aiohttp").addHandler(complaints)
     asyncio.get_running_loop().set_exception_handler(complaints.from_asyncio)

@@ -79,7 +79,7 @@ async def test_encoded_body_is_not_decoded():
 
 
 #: What tells an upstream for whom it works; tests/server/test_forwarding.py looks into it.
-FORWARDED = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}
+FORWARDED = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"}
 
 
 async def test_nothing_but_the_client_is_added_to_a_request():
@@ -91,13 +91,13 @@ async def test_nothing_but_the_client_is_added_to_a_request():
 
 
 @pytest.mark.parametrize("fields", [(), (b"Server: Lamp/1", b"Content-Type: text/x", b"Date: then")])
-async def test_nothing_but_a_date_is_added_to_an_answer(fields):
+async def test_nothing_but_a_date_and_an_id_is_added_to_an_answer(fields):
     async with talking(serves(answer(*fields, body=b"x"))) as (_, client):
         await client.request("GET", "/")
         head = await client.head()
 
     expected = [tuple(field.decode().split(": ")) for field in (*fields, b"Content-Length: 1")]
-    got = [field for field in head.fields if field[0] != "date" or fields]
+    got = [field for field in head.fields if field[0] != "x-request-id" and (field[0] != "date" or fields)]
     assert got == [(name.lower(), value) for name, value in expected]
 
 

@@ -1,0 +1,149 @@
+"""The log: a line for each request when it has ended, and for all that runs when it starts.
+
+No line holds a prompt, an answer or a key. What a client chooses (model, path, request id) is shown escaped
+and cut.
+"""
+
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from proxy.config.schema import Configuration, Log
+from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR, Record
+
+#: Endings that are nobody's failure but the client's own.
+_USUAL: Final = frozenset({COMPLETE, CLIENT_GONE, "refused", "unauthenticated"})
+#: The most that is shown of what a client chose, in characters.
+_SHOWN: Final = 128
+
+
+def open_log(settings: Log, stream: TextIO | None = None) -> FilteringBoundLogger:
+    """Return a logger of its own, which leaves structlog's global one alone.
+
+    Args:
+        settings: its level and format.
+        stream: where to; None: standard error.
+    """
+    stream = stream or sys.stderr
+    forms: dict[str, list[Processor]] = {
+        "json": [structlog.processors.JSONRenderer(serializer=_json)],
+        "text": [
+            _for_people,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False, pad_event_to=0),
+        ],
+    }
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *forms[settings.format],
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(settings.level),
+        cache_logger_on_first_use=False,
+    ).bind()
+    return logger
+
+
+class AccessLog:
+    """Writes a line for each request.
+
+    Args:
+        log: where to.
+        debug: show the traceback of a defect.
+    """
+
+    def __init__(self, log: FilteringBoundLogger, *, debug: bool = False):
+        self._log = log
+        self._debug = debug
+
+    def __call__(self, record: Record) -> None:
+        """Write the line of a request that has ended."""
+        line = _line(record)
+        if record.defect is not None:
+            line |= _defect(record.defect, whole=self._debug)
+        # A log that nobody reads any more is no reason to break off answers.
+        with suppress(OSError):
+            if record.outcome == INTERNAL_ERROR:
+                self._log.error("request", **line)
+            elif record.outcome in _USUAL:
+                self._log.info("request", **line)
+            else:
+                self._log.warning("request", **line)
+
+
+def tell_start(
+    log: FilteringBoundLogger, configuration: Configuration, url: str, admin_url: str | None
+) -> None:
+    """Write a line for each listener and each upstream."""
+    log.info("listening", url=url)
+    if admin_url is not None:
+        log.info("admin", url=admin_url)
+    for name, upstream in configuration.upstreams.items():
+        models = [pattern for pattern, model in configuration.models.items() if model.upstream == name]
+        log.info("upstream", name=name, url=upstream.url, dialect=upstream.dialect, models=models)
+
+
+def _line(record: Record) -> dict[str, Any]:
+    line = {
+        "request_id": record.request_id,
+        "method": _shown(record.method),
+        "path": _shown(record.path),
+        "upstream": record.upstream or None,
+        "model": None if record.model is None else _shown(record.model),
+        "status": record.status,
+        "outcome": record.outcome,
+        "reason": record.reason,
+        "bytes": record.bytes_out,
+        "seconds": round(record.seconds, 3),
+    }
+    if record.stream:
+        first = record.first_event
+        line |= {
+            "events_in": record.events_in,
+            "events_out": record.events_out,
+            "first_event_seconds": None if first is None else round(first, 3),
+        }
+    repairs: dict[str, int] = {}
+    for (_, name), times in sorted(record.repairs.items()):
+        repairs[name] = repairs.get(name, 0) + times
+    return {key: value for key, value in line.items() if value is not None} | {"repairs": repairs}
+
+
+def _defect(error: Exception, *, whole: bool) -> dict[str, Any]:
+    """Say what failed and where. Not the exception's message: it may quote what was asked or answered."""
+    frames = traceback.extract_tb(error.__traceback__)
+    told: dict[str, Any] = {"error": type(error).__qualname__}
+    if frames:
+        told["at"] = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    if whole:
+        told["traceback"] = "".join(traceback.format_list(frames))
+    return told
+
+
+def _shown(text: str) -> str:
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+def _for_people(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Write lists and counts as words; leave out what is empty."""
+    for key, value in list(line.items()):
+        if isinstance(value, Mapping):
+            line[key] = ",".join(f"{name}:{times}" for name, times in value.items())
+        elif isinstance(value, list):
+            line[key] = ",".join(value)
+        if line[key] == "":
+            del line[key]
+    return line
+
+
+def _json(line: EventDict, **_: Any) -> str:
+    return orjson.dumps(line).decode()

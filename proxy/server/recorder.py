@@ -1,0 +1,54 @@
+"""The outermost middleware: it opens a record for each request, and shows it around when the request ends."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from proxy.server.record import CLIENT_GONE, REQUEST_ID, STOPPED, Record, open_record, record_of
+
+
+class Recorder:
+    """Keeps the records of the requests that run.
+
+    Args:
+        listeners: each is given the record of every request when it has ended.
+
+    Attributes:
+        running: the requests that have not ended.
+    """
+
+    def __init__(self, *listeners: Callable[[Record], None]):
+        self.running: set[Record] = set()
+        self._listeners = listeners
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Record a request. Its task is cancelled when the client leaves, or with `STOPPED` by the proxy."""
+        record = open_record(request)
+        self.running.add(record)
+        response = None
+        try:
+            response = await handler(request)
+            return response
+        except asyncio.CancelledError as error:
+            record.outcome = STOPPED if STOPPED in error.args else CLIENT_GONE
+            raise
+        finally:
+            self.running.discard(record)
+            record.end(response)
+            for listener in self._listeners:
+                listener(record)
+
+    def streams(self, upstream: str) -> int:
+        """Return how many streams of an upstream run."""
+        return sum(record.stream and record.upstream == upstream for record in self.running)
+
+
+async def mark(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the request's id on a response, over the upstream's own; a handler of `on_response_prepare`."""
+    record = record_of(request)
+    record.response = response
+    record.status = response.status
+    response.headers[REQUEST_ID] = record.request_id
