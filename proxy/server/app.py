@@ -1,19 +1,21 @@
 """The proxy as a whole: its routes, its start and its stop."""
 
 import asyncio
-import os
-import ssl
 from functools import partial
 from typing import Final, TextIO
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.config.schema import Configuration, Listen
+from proxy.config.schema import Configuration
 from proxy.errors import CannotListen
 from proxy.server.access_log import AccessLog, open_log, tell_start
+from proxy.server.admin import Admin
 from proxy.server.doors import Doors
 from proxy.server.failures import answer_errors
+from proxy.server.health import Health
+from proxy.server.listening import listen, url_of
+from proxy.server.metrics import Metrics
 from proxy.server.passthrough import drop_additions
 from proxy.server.record import STOPPED
 from proxy.server.recorder import Recorder, mark
@@ -34,8 +36,6 @@ _MODELS: Final = ("/models", r"/models/{model:.+}")
 _ANY: Final = r"/{path:[\s\S]*}"
 #: The longest header field taken from a client, in bytes: cookies and tokens outgrow aiohttp's 8190.
 _HEADER_LIMIT: Final = 65536
-#: Connections that may wait to be accepted.
-_BACKLOG: Final = 1024
 #: Seconds for what is left to do on connections whose requests have ended.
 _LAST_WORDS: Final = 1.0
 
@@ -52,8 +52,14 @@ class Proxy:
         self._configuration = configuration
         self._doors = Doors(configuration)
         self._log = open_log(configuration.log, log)
-        self._recorder = Recorder(AccessLog(self._log, debug=configuration.log.level == "debug"))
+        self._recorder = Recorder()
+        self._metrics = Metrics(configuration.upstreams, self._recorder.streams)
+        access_log = AccessLog(self._log, debug=configuration.log.level == "debug")
+        self._recorder.listeners = (access_log, self._metrics)
         self._service: Service  # made by start(): it needs the event loop
+        self._admin: Admin | None = None
+        self._health: Health | None = None
+        self._draining = False
         self._requests: set[asyncio.Task[object]] = set()
         self._stopping = asyncio.Lock()
         self._runner = web.AppRunner(
@@ -69,12 +75,12 @@ class Proxy:
     @property
     def url(self) -> str:
         """Where clients find it, with the real port where 0 was configured."""
-        address = self._runner.addresses[0]
-        if isinstance(address, str):
-            return f"unix:{address}"
-        host, port = address[:2]
-        scheme = "https" if self._configuration.listen.tls else "http"
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return url_of(self._runner, "https" if self._configuration.listen.tls else "http")
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where the operator finds health and metrics; None: nowhere."""
+        return None if self._admin is None else self._admin.url
 
     async def start(self) -> None:
         """Listen.
@@ -83,26 +89,23 @@ class Proxy:
             CannotListen: the address is taken, or not this machine's.
             ConfigurationError: a certificate or key is none.
         """
-        listen = self._configuration.listen
-        context = in_front(listen.tls) if listen.tls else None
-        self._service = Service(self._configuration)
-        await self._runner.setup()
+        configuration, there = self._configuration, self._configuration.listen
+        context = in_front(there.tls) if there.tls else None
+        self._service = Service(configuration)
         try:
-            await self._site(listen, context).start()
-        except OSError as error:
+            await listen(self._runner, there.host, there.port, path=there.path, context=context)
+            if configuration.admin is not None:
+                self._admin = Admin(configuration.admin, self._trouble, self._metrics)
+                await self._admin.start()
+                self._health = Health(configuration.upstreams, self._metrics.mark)
+        except CannotListen:
             await self.stop()
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
-            where = listen.path or f"{listen.host}:{listen.port}"
-            raise CannotListen(f"cannot listen on {where}: {reason}") from error
-        tell_start(self._log, self._configuration, self.url, None)
-
-    def _site(self, listen: Listen, context: ssl.SSLContext | None) -> web.BaseSite:
-        if listen.path is not None:
-            return web.UnixSite(self._runner, listen.path, backlog=_BACKLOG, ssl_context=context)
-        return web.TCPSite(self._runner, listen.host, listen.port, backlog=_BACKLOG, ssl_context=context)
+            raise
+        tell_start(self._log, configuration, self.url, self.admin_url)
 
     async def stop(self) -> None:
         """Listen no more, let the running requests end, for as long as `drain` at most, and close all."""
+        self._draining = True
         async with self._stopping:
             for site in self._runner.sites:
                 await site.stop()
@@ -112,6 +115,16 @@ class Proxy:
                     request.cancel(STOPPED)
             await self._runner.cleanup()
             await self._service.close()
+            if self._health is not None:
+                await self._health.close()
+            if self._admin is not None:
+                await self._admin.stop()
+
+    def _trouble(self) -> str | None:
+        """Say why no requests should come; None: they can."""
+        if self._draining:
+            return "The proxy is stopping."
+        return None if self._health is None else self._health.trouble
 
     def _application(self) -> web.Application:
         application = web.Application(

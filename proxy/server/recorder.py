@@ -12,16 +12,14 @@ from proxy.server.record import CLIENT_GONE, REQUEST_ID, STOPPED, Record, open_r
 class Recorder:
     """Keeps the records of the requests that run.
 
-    Args:
-        listeners: each is given the record of every request when it has ended.
-
     Attributes:
+        listeners: each is given the record of every request when it has ended.
         running: the requests that have not ended.
     """
 
-    def __init__(self, *listeners: Callable[[Record], None]):
+    def __init__(self) -> None:
+        self.listeners: tuple[Callable[[Record], None], ...] = ()
         self.running: set[Record] = set()
-        self._listeners = listeners
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -38,7 +36,7 @@ class Recorder:
         finally:
             self.running.discard(record)
             record.end(response)
-            for listener in self._listeners:
+            for listener in self.listeners:
                 listener(record)
 
     def streams(self, upstream: str) -> int:

@@ -1,0 +1,131 @@
+"""What Prometheus is told: counted when a request ends, never for a frame.
+
+Labels hold names of the configuration and words of ours, never what a client chooses.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from proxy.server.pace import GAP_LIMITS, Pace
+from proxy.server.record import Record
+
+#: Upper limits of the classes for what takes as long as a model does, in seconds.
+_LIMITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
+
+class Metrics:
+    """The metrics of one proxy, in a registry of their own.
+
+    Args:
+        upstreams: the names of those that are configured.
+        streams: tells how many streams of an upstream run.
+    """
+
+    def __init__(self, upstreams: Iterable[str], streams: Callable[[str], int]):
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "straightwire_requests_total",
+            "Requests that have ended, by the status that the client got (499: it had gone before).",
+            ["upstream", "endpoint", "code"],
+            registry=registry,
+        )
+        self._streams = Counter(
+            "straightwire_streams_total",
+            "Streams that have ended, by how.",
+            ["upstream", "outcome"],
+            registry=registry,
+        )
+        self._repairs = Counter(
+            "straightwire_repairs_total",
+            "Corrections of answers, by the name of the repair.",
+            ["upstream", "repair"],
+            registry=registry,
+        )
+        self._first_event = Histogram(
+            "straightwire_time_to_first_event_seconds",
+            "From a request to the first event of its stream.",
+            ["upstream"],
+            buckets=_LIMITS,
+            registry=registry,
+        )
+        self._gaps = _Gaps()
+        registry.register(self._gaps)
+        self._seconds = Histogram(
+            "straightwire_request_seconds",
+            "From a request to the end of its answer.",
+            ["upstream"],
+            buckets=_LIMITS,
+            registry=registry,
+        )
+        self._up = Gauge(
+            "straightwire_upstream_up",
+            "1 if the upstream has answered when it was last asked for its health, else 0.",
+            ["upstream"],
+            registry=registry,
+        )
+        in_flight = Gauge(
+            "straightwire_streams_in_flight",
+            "Streams that run.",
+            ["upstream"],
+            registry=registry,
+        )
+        for name in upstreams:
+            in_flight.labels(name).set_function(partial(streams, name))
+
+    def __call__(self, record: Record) -> None:
+        """Count a request that has ended."""
+        upstream = record.upstream
+        self._requests.labels(upstream, record.endpoint, str(record.status)).inc()
+        self._seconds.labels(upstream).observe(record.seconds)
+        for (repaired, name), times in record.repairs.items():
+            self._repairs.labels(repaired, name).inc(times)
+        if not record.stream:
+            return
+        self._streams.labels(upstream, record.outcome).inc()
+        if record.first_event is not None:
+            self._first_event.labels(upstream).observe(record.first_event)
+        if record.pace is not None:
+            self._gaps.add(upstream, record.pace)
+
+    def mark(self, upstream: str, *, up: bool) -> None:
+        """Note whether an upstream lives."""
+        self._up.labels(upstream).set(up)
+
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """Return the metrics, and the content type of the form that `accept` asks for."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+
+class _Gaps(Collector):
+    """A histogram that takes a stream's counts at once; the library's own takes them one by one."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+        self._silent: dict[str, float] = {}
+
+    def add(self, upstream: str, pace: Pace) -> None:
+        """Add what was counted in a stream."""
+        counts = self._counts.get(upstream, [0] * len(pace.gaps))
+        self._counts[upstream] = [old + new for old, new in zip(counts, pace.gaps, strict=True)]
+        self._silent[upstream] = self._silent.get(upstream, 0.0) + pace.silent
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the histogram as it stands."""
+        family = HistogramMetricFamily(
+            "straightwire_event_gap_seconds",
+            "The silences inside of streams, between reads that brought events.",
+            labels=["upstream"],
+        )
+        limits = [*map(str, GAP_LIMITS), "+Inf"]
+        for upstream, counts in self._counts.items():
+            buckets = list(zip(limits, accumulate(counts), strict=True))
+            family.add_metric([upstream], buckets, self._silent[upstream])
+        yield family
