@@ -4,8 +4,13 @@ import re
 from pathlib import Path
 
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.cli import COMMANDS, straightwire
+from proxy.errors import UpstreamError
+from proxy.server.metrics import Metrics
+from proxy.server.pace import Pace
+from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR, STOPPED, Record
 from proxy.wire.chunk import Origin
 from proxy.wire.document import markdown
 from proxy.wire.plan import compile_plan
@@ -75,3 +80,30 @@ def test_the_repair_of_the_contributors_guide_works():
     (frame,) = rewriter.receive_data(b"data: " + chunk + b"\n\n")
     assert frame == b"data: " + chunk.replace(b',"name":""', b"") + b"\n\n"
     assert rewriter.report.repairs == {"empty-name": 1}
+
+
+def test_the_page_of_metrics_is_what_is_measured():
+    page = (ROOT / "docs" / "operation.md").read_text("utf-8")
+    metrics = Metrics(["local"], lambda _: 0)
+    record = Record("r", "POST", "/", 0.0, upstream="local", stream=True, pace=Pace())
+    record.pace.note(1.0)
+    record.count("local", {"repeated-role": 1})
+    metrics(record)
+    metrics.mark("local", up=True)
+    told = {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for name, labels in re.findall(r"^\| `(straightwire_\w+)` \| ([^|]*) \|", page, re.MULTILINE)
+    }
+    measured = {}
+    for family in text_string_to_metric_families(metrics.page("")[0].decode()):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if not name.endswith("_created"):
+            measured[name] = {label for sample in family.samples for label in sample.labels} - {"le"}
+    assert measured == told
+
+
+def test_the_page_of_outcomes_has_every_failure():
+    page = (ROOT / "docs" / "operation.md").read_text("utf-8")
+    failures = {error.outcome for error in (UpstreamError, *UpstreamError.__subclasses__())}
+    outcomes = failures | {CLIENT_GONE, COMPLETE, INTERNAL_ERROR, STOPPED}
+    assert [outcome for outcome in sorted(outcomes) if f"`{outcome}`" not in page] == []

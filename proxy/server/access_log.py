@@ -4,6 +4,7 @@ No line holds a prompt, an answer or a key. What a client chooses (model, path, 
 and cut.
 """
 
+import logging
 import sys
 import traceback
 from collections.abc import Mapping
@@ -50,6 +51,28 @@ def open_log(settings: Log, stream: TextIO | None = None) -> FilteringBoundLogge
         cache_logger_on_first_use=False,
     ).bind()
     return logger
+
+
+class LibraryLog(logging.Handler):
+    """Writes what aiohttp and asyncio have to say, in a line of the same form.
+
+    Only the first line of their words, and the name of an exception: what follows may quote a request.
+
+    Args:
+        log: where to.
+    """
+
+    def __init__(self, log: FilteringBoundLogger):
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one of their records."""
+        told = {"logger": record.name, "message": record.getMessage().partition("\n")[0]}
+        if record.exc_info and record.exc_info[0]:
+            told["error"] = record.exc_info[0].__qualname__
+        with suppress(OSError):
+            self._log.log(record.levelno, "library", **told)
 
 
 class AccessLog:

@@ -1,6 +1,7 @@
 """The process around the proxy: its event loop, its signals, its exit status."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 from proxy.config.schema import Configuration
+from proxy.server.access_log import LibraryLog, open_log
 from proxy.server.app import Proxy
 
 try:
@@ -39,6 +41,7 @@ def run(
         CannotListen: its address is taken, or not this machine's.
     """
     configuration = configure()
+    logging.getLogger().addHandler(LibraryLog(open_log(configuration.log)))
     with asyncio.Runner(loop_factory=LOOP) as runner:
         return runner.run(_serve(configuration, beside or nullcontext(), announce))
 

@@ -169,6 +169,21 @@ def test_demo_serves_until_it_is_told_to_stop(served):
     assert process.wait(PATIENCE) == 0
 
 
+def test_what_is_no_http_is_one_line_of_the_log(served):
+    process, url = served
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)) as connection:
+        connection.putrequest("GET", "/")
+        connection.putheader("Content-Length", "secret")
+        connection.endheaders()
+        assert connection.getresponse().status == 400
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=PATIENCE)
+    (line,) = [line for line in told.splitlines() if " library " in line]
+    assert line.endswith("error=BadHttpMessage")
+    assert len(told.splitlines()) == 3
+    assert "secret" not in told
+
+
 def test_a_port_in_use_is_one_line(served):
     _, url = served
     ran = straightwire(
