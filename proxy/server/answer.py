@@ -86,7 +86,8 @@ class Answer:
                 body += data
         except UpstreamTruncated:
             pass  # the status, and what came of the reason, say more than that
-        error, _ = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
+        error, forms = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
+        error.repairs = forms
         return error
 
     @property

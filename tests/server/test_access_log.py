@@ -131,6 +131,18 @@ async def test_upstream_that_is_down_is_told_with_the_reason():
     assert log.line["reason"] == "The upstream 127.0.0.1:9 cannot be reached: Connection refused."
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_form_of_an_error_counts_as_a_repair(stream):
+    script = serves(b"HTTP/1.1 500 Oh\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\n", b"oops")
+    async with logging(script) as (log, _, client):
+        await client.post(PATH, QUESTION | {"stream": stream})
+        await client.error()
+        await client.leave()
+
+    assert (log.line["status"], log.line["outcome"]) == (500, "upstream_error")
+    assert list(log.line["repairs"].values()) == [1]
+
+
 async def test_client_that_leaves():
     async with logging(stays(STREAM_HEAD, chunk(ROLE))) as (log, _, client):
         await client.post(PATH, QUESTION)
