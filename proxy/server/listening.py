@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -17,7 +18,7 @@ async def listen(
     host: str,
     port: int,
     *,
-    path: str | None = None,
+    path: Path | None = None,
     context: ssl.SSLContext | None = None,
 ) -> None:
     """Set an application up, and let it listen.

@@ -12,7 +12,7 @@ from proxy.wire import codec
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, Held, Phase, StreamState
 from proxy.wire.frames import FrameWriter
 from proxy.wire.plan import Plan, run
-from proxy.wire.repairs.usage import completed, has_counts
+from proxy.wire.repairs.usage import completed, has_counts, is_complete
 from proxy.wire.requests import Endpoint
 
 
@@ -201,7 +201,7 @@ class Endings:
     def _send_usage(self) -> None:
         stream, trailer = self._stream, self._trailer
         usage = stream.usage or {}
-        if "incomplete-usage" in self._plan.on and completed(usage) != usage:
+        if "incomplete-usage" in self._plan.on and not is_complete(usage):
             stream.count("incomplete-usage")
             usage = completed(usage)
         if trailer is None:

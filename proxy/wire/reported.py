@@ -41,7 +41,7 @@ def is_error(value: dict[str, Any]) -> bool:
         return True
     if value.get("error", False) not in (None, False):  # an error that is empty is one all the same
         return True
-    if "choices" in value:
+    if value.get("choices") is not None:
         return False
     signs = any(isinstance(value.get(key), str | list) for key in ERROR_SIGNS)
     return signs or any(_http_error(value.get(key)) for key in STATUS_KEYS) or _base_error(value)

@@ -386,3 +386,12 @@ def test_the_model_is_the_client_s_name_where_it_is_mapped() -> None:
     out, repairs = rewrite_body(body, request, Origin(TOKEN, BEGAN, mapped=True), PLAN)
     assert json.loads(out)["model"] == "text-embedding-3-small"
     assert repairs == {"changing-model": 1}
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"embedding":[1,2]}', b'{"embeddings":[[0.5]]}', b'{"data":{"embedding":[1]}}']
+)
+def test_vectors_in_a_foreign_form_are_no_empty_list(body: bytes) -> None:
+    request = Request(Endpoint.EMBEDDINGS, "m")
+    with pytest.raises(UpstreamMalformed, match="no list under 'data'"):
+        rewrite_body(body, request, Origin("0" * 24, 1), compile_plan())

@@ -350,3 +350,25 @@ def test_any_body_becomes_an_error_of_the_one_form(body: bytes, status: int) -> 
 
     check_form(error, forms)
     assert error.status == status
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"choices": None, "message": "gone"},
+        {"choices": None, "base_resp": {"status_code": 1004, "status_msg": "login fail"}},
+        {"error": ""},
+        {"error": {}},
+        {"success": False},
+        {"statusCode": 500},
+    ],
+)
+def test_what_says_in_any_way_that_it_failed_is_an_error(value: dict[str, Any]) -> None:
+    assert is_error(value)
+
+
+@pytest.mark.parametrize(
+    "value", [{"choices": None}, {"error": None, "id": "1"}, {"error": False}, {"code": 200}]
+)
+def test_what_says_nothing_of_failure_is_none(value: dict[str, Any]) -> None:
+    assert not is_error(value)

@@ -114,7 +114,9 @@ def repeated_index(body: Chunk, stream: StreamState) -> Outcome:
     items = body["data" if stream.request.endpoint in EMBEDDINGS else "choices"]
     numbers = [item["index"] for item in items if type(item.get("index")) is int]
     apart = len(set(numbers)) == len(numbers)
-    if apart and (not stream.is_body or not numbers or set(numbers) == set(range(len(items)))):
+    if apart and (
+        not (stream.is_body or stream.whole) or not numbers or set(numbers) == set(range(len(items)))
+    ):
         return KEPT
     for position, item in enumerate(items):
         item["index"] = position

@@ -20,6 +20,8 @@ from proxy.wire.vectors import Numbers, to_base64
 #: `created` of a model whose upstream does not tell: the same at each call, and no decoder refuses it.
 UNKNOWN_CREATED: Final = 1
 UNKNOWN_OWNER: Final = "upstream"
+#: Where other servers keep their vectors (Ollama, llama.cpp). An empty list in their place would be a lie.
+VECTOR_KEYS: Final = frozenset({"embedding", "embeddings", "results"})
 
 
 BARE_LIST = fixed(
@@ -49,6 +51,9 @@ BARE_LIST = fixed(
 def missing_data(body: Chunk, stream: StreamState) -> Outcome:
     """Find the list under another name, or give an empty one."""
     outcome = KEPT
+    foreign = isinstance(body.get("data"), dict) or not VECTOR_KEYS.isdisjoint(body)
+    if stream.request.endpoint in EMBEDDINGS and foreign and not isinstance(body.get("data"), list):
+        raise UpstreamMalformed("The upstream's embeddings are no list under 'data'.")
     if not isinstance(body.get("data"), list):
         body["data"] = body.pop("models", None) or []
         outcome = REPAIRED

@@ -121,6 +121,11 @@ def has_counts(usage: dict[str, Any]) -> bool:
     return any(isinstance(usage.get(key), int | float) and usage[key] > 0 for key in (*COUNTS, *ALIASES))
 
 
+def is_complete(usage: dict[str, Any]) -> bool:
+    """The three counts are there, as integers, and under no other name."""
+    return completed(usage) == usage and all(type(usage[key]) is int for key in COUNTS)
+
+
 def completed(usage: dict[str, Any]) -> dict[str, Any]:
     """Return the usage with its three counts as integers, what is missing made up from the others."""
     prompt, completion, total = (
