@@ -17,6 +17,7 @@ from proxy.server.models import ModelList
 from proxy.server.passthrough import pass_through
 from proxy.server.record import record_of
 from proxy.server.relay import StreamRelay
+from proxy.server.websocket import is_websocket, pass_websocket
 from proxy.server.whole import WholeRelay
 from proxy.wire.chunk import Origin
 from proxy.wire.requests import Endpoint, Request, read_request
@@ -90,7 +91,10 @@ class Service:
         """
         route = self._routes.resolve(None)
         record_of(request).upstream = route.upstream
-        return await pass_through(request, self._destinations[route.upstream].upstream)
+        upstream = self._destinations[route.upstream].upstream
+        if is_websocket(request):
+            return await pass_websocket(request, upstream)
+        return await pass_through(request, upstream)
 
     def _model_relays(self, request: web.Request) -> Mapping[str, WholeRelay]:
         wanted = Request(Endpoint.MODELS)

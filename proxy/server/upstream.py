@@ -7,7 +7,7 @@ Its exceptions end here: whatever goes wrong between us and an upstream leaves a
 import io
 import os
 import ssl
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from proxy.config import schema
 from proxy.errors import (
     UpstreamError,
     UpstreamMalformed,
+    UpstreamReported,
     UpstreamTimeout,
     UpstreamTruncated,
     UpstreamUnreachable,
@@ -38,6 +39,14 @@ _LARGE_BODY: Final = 2**18
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 #: What aiohttp can undo, brotli and zstd where the packages are there.
 _DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+
+
+#: The longest message of a WebSocket, in bytes: it is held whole.
+LARGEST_MESSAGE: Final = 2**26
+#: Seconds for an upstream to answer a WebSocket's close.
+_LAST_WORDS: Final = 1.0
+
+UpstreamSocket = aiohttp.ClientWebSocketResponse
 
 
 class Upstream:
@@ -130,6 +139,40 @@ class Upstream:
             )
         return Answer(response, self.host, self._brought_home(response.headers))
 
+    async def open_websocket(
+        self, target: str, *, headers: Mapping[str, str], protocols: Sequence[str]
+    ) -> UpstreamSocket:
+        """Open a WebSocket, whose pings and closes are the caller's matter.
+
+        Args:
+            target: path and query, encoded as they came.
+            headers: as for `ask`.
+            protocols: the subprotocols, of which the upstream takes one or none.
+
+        Raises:
+            UpstreamReported: the upstream refuses; in its own status.
+            UpstreamError: as for `ask`.
+        """
+        url = URL(self.settings.base + target, encoded=True)
+        try:
+            return await self._session.ws_connect(
+                url,
+                headers=self._completed(headers),
+                protocols=protocols,
+                autoping=False,
+                autoclose=False,
+                max_msg_size=LARGEST_MESSAGE,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_LAST_WORDS),
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status >= 400:
+                raise UpstreamReported(
+                    f"The upstream {self.host} opens no WebSocket there.", status=error.status
+                ) from error
+            raise self._before_the_answer(error) from error
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._before_the_answer(error) from error
+
     def _brought_home(self, headers: Mapping[str, str]) -> Headers:
         brought = CIMultiDict(headers)
         bring_home(brought, self.settings.base)
@@ -185,10 +228,12 @@ def _watch_reuse() -> aiohttp.TraceConfig:
     """Return a trace that notes whether a request went out on a kept connection."""
 
     async def note_reuse(_session: object, connection: SimpleNamespace, _event: object) -> None:
-        connection.trace_request_ctx.reused = True
+        if connection.trace_request_ctx is not None:  # a WebSocket has none
+            connection.trace_request_ctx.reused = True
 
     async def note_creation(_session: object, connection: SimpleNamespace, _event: object) -> None:
-        connection.trace_request_ctx.reused = False
+        if connection.trace_request_ctx is not None:
+            connection.trace_request_ctx.reused = False
 
     traces = aiohttp.TraceConfig()
     traces.on_connection_reuseconn.append(note_reuse)
