@@ -30,6 +30,10 @@ def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configur
         known_dialects=DIALECTS,
         known_translations=TRANSLATIONS,
     )
+    if configuration.workers > 1:
+        raise ConfigurationError(
+            "workers: this version runs one process; run several of it behind a load balancer, or write 1"
+        )
     for upstream in configuration.upstreams:
         for name, is_on in configuration.repairs_of(upstream).items():
             if CATALOGUE[name].fixed and not is_on:
@@ -50,9 +54,4 @@ def command(path: Path | None, upstream: str | None, listen: str | None, workers
     SIGTERM and SIGINT let running streams end (at most `drain` long), a second one ends at once.
     """
     overrides = {"upstream": upstream, "listen": listen, "workers": workers}
-    sys.exit(
-        run(
-            lambda: load_configuration(path, overrides),
-            announce=lambda url: click.echo(f"straightwire listens on {url}"),
-        )
-    )
+    sys.exit(run(lambda: load_configuration(path, overrides)))

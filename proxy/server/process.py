@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
@@ -61,6 +62,7 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told)
+    loop.add_signal_handler(signal.SIGHUP, _hung_up)
     async with beside:
         proxy = Proxy(configuration)
         await proxy.start()
@@ -69,3 +71,10 @@ async def _serve(
         await stop.wait()
         await proxy.stop()
     return DONE
+
+
+def _hung_up() -> None:
+    """Say what SIGHUP does not do yet; unhandled, it would end the process and every stream with it."""
+    sys.stderr.write(
+        "straightwire: the configuration is read at the start only; restart to have it read again\n"
+    )

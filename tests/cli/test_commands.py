@@ -119,6 +119,21 @@ def test_serve_without_anything_to_serve_is_wrong_usage():
     assert "Traceback" not in ran.stderr
 
 
+def test_serve_refuses_what_it_cannot_do_yet():
+    ran = straightwire("serve", "--upstream", "http://127.0.0.1:9", "--workers", "3")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("workers: this version runs one process")
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_repair_without_which_no_stream_is_written_cannot_be_switched_off(tmp_path):
+    file = tmp_path / "straightwire.yaml"
+    file.write_text("upstreams: {local: {url: http://127.0.0.1:9}}\nrepairs: {event-line: false}\n")
+    ran = straightwire("config", "check", str(file))
+    assert ran.returncode == 2
+    assert ran.stderr == "repairs.event-line: cannot be switched off; without it no stream is written\n"
+
+
 def test_serve_with_a_file_that_is_not_there_is_wrong_usage():
     ran = straightwire("serve", "--config", "nowhere.yaml")
     assert ran.returncode == 2
@@ -165,6 +180,9 @@ def test_demo_serves_until_it_is_told_to_stop(served):
         stream = connection.getresponse().read()
     assert stream.startswith(b'data: {"id":"chatcmpl-')
     assert stream.endswith(b"data: [DONE]\n\n")
+    process.send_signal(signal.SIGHUP)
+    while "restart to have it read again" not in process.stderr.readline():
+        assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0
 
