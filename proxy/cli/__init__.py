@@ -5,8 +5,9 @@ what only `serve` needs.
 """
 
 import sys
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
@@ -15,6 +16,7 @@ from proxy.errors import ConfigurationError, StraightwireError
 
 COMMANDS: Final = ("serve", "demo", "config", "health", "repairs")
 
+DONE: Final = 0
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 
@@ -52,10 +54,21 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the command line without the program's name; None: this process's own.
     """
     try:
-        straightwire.main(arguments, prog_name="straightwire")
+        sys.exit(straightwire.main(arguments, prog_name="straightwire", standalone_mode=False) or DONE)
     except ConfigurationError as error:
-        click.echo(str(error), err=True)
+        _end(str(error), WRONG_USAGE)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         sys.exit(WRONG_USAGE)
-    except StraightwireError as error:
-        click.echo(f"straightwire: {error}", err=True)
-        sys.exit(FAILED)
+    except click.ClickException as error:
+        _end(f"straightwire: {error.format_message()} `straightwire --help` tells more.", WRONG_USAGE)
+    except (StraightwireError, OSError) as error:
+        _end(f"straightwire: {error}", FAILED)
+    except click.Abort:
+        _end("straightwire: interrupted", FAILED)
+
+
+def _end(said: str, status: int) -> NoReturn:
+    with suppress(OSError):  # where nobody can be told, the status still tells
+        click.echo(said, err=True)
+    sys.exit(status)

@@ -38,15 +38,42 @@ def test_version():
     assert straightwire("--version").stdout == f"straightwire, version {__version__}\n"
 
 
+def test_no_command_shows_the_help():
+    ran = straightwire()
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("Usage: straightwire ")
+
+
 def test_help_names_every_command():
     told = straightwire("--help").stdout
     assert all(f"\n  {name} " in told for name in ("serve", "demo", "config", "health", "repairs"))
 
 
-def test_an_unknown_command_is_wrong_usage():
-    ran = straightwire("sevre")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sevre"], "No such command 'sevre'"),
+        (["serve", "--upstreem", "http://127.0.0.1:9"], "No such option"),
+        (["serve", "--workers", "many"], "'many' is not a valid integer"),
+        (["config", "check"], "Missing argument 'FILE'"),
+        (["repairs", "nonsense"], "There is no repair called nonsense"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments, said):
+    ran = straightwire(*arguments)
     assert ran.returncode == 2
-    assert "No such command 'sevre'" in ran.stderr
+    assert said in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_cannot_be_written_is_one_line():
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*COMMAND, "repairs"], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
 
 
 def test_repairs_lists_the_catalogue():
