@@ -200,7 +200,7 @@ def repeated_call_type(fragment: Fragment, stream: StreamState) -> Outcome:
     sources=("openai-dotnet#256", "vllm#18412", "spring-ai#5116", "agno#6303"),
 )
 def missing_arguments(fragment: Fragment, stream: StreamState) -> Outcome:
-    """Make absent arguments an empty string."""
+    """Make absent arguments an empty string; of a call that came whole, an empty object."""
     if "custom" in fragment.wire:
         return KEPT
     function = fragment.wire.get("function")
@@ -208,7 +208,7 @@ def missing_arguments(fragment: Fragment, stream: StreamState) -> Outcome:
         function = fragment.wire["function"] = {}
     if not isinstance(function, dict) or function.get("arguments") is not None:
         return KEPT
-    function["arguments"] = ""
+    function["arguments"] = "{}" if stream.is_body or stream.whole else ""
     return REPAIRED
 
 
