@@ -44,12 +44,17 @@ def type_for_status(status: int) -> str:
 
 
 class StraightwireError(Exception):
-    """The root of the tree. `str()` of it is one line that a person can act on."""
+    """The root of the tree. `str()` of it is one line that a person can act on.
+
+    Attributes:
+        retry_after: the value of Retry-After, where somebody knows it.
+    """
 
     status: int = 500
     type: str = "server_error"
     code: str | None = None
     param: str | None = None
+    retry_after: int | str | None = None
 
 
 class ConfigurationError(StraightwireError):
@@ -111,7 +116,7 @@ class Overloaded(StraightwireError):
 
     status = 503
     code = "overloaded"
-    retry_after: int = 1
+    retry_after = 1
 
 
 class UpstreamError(StraightwireError):

@@ -88,6 +88,7 @@ class Answer:
             pass  # the status, and what came of the reason, say more than that
         error, forms = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
         error.repairs = forms
+        error.retry_after = self.headers.get("Retry-After")
         return error
 
     @property

@@ -8,7 +8,6 @@ from aiohttp.typedefs import Handler
 
 from proxy.errors import (
     ClientError,
-    Overloaded,
     StraightwireError,
     Unauthenticated,
     error_body,
@@ -27,7 +26,7 @@ def error_response(error: StraightwireError, headers: Mapping[str, str] | None =
     """
     response = web.Response(status=error.status, body=orjson.dumps(error_body(error)), headers=headers)
     response.content_type = "application/json"
-    if isinstance(error, Overloaded):
+    if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, demands one

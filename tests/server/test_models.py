@@ -86,9 +86,10 @@ async def test_no_upstream_at_all_is_an_error():
 
 
 async def test_an_error_of_the_only_upstream_keeps_its_status():
-    refusal = whole(b'{"message":"Invalid API key"}', JSON, status=b"401 Unauthorized")
+    refusal = whole(b'{"message":"slow down"}', JSON, b"Retry-After: 5", status=b"429 Too Many Requests")
     async with talking(serves(refusal)) as (_, client):
         await client.request("GET", "/v1/models")
         head, error = await client.error()
 
-    assert (head.status, error["message"]) == (401, "Invalid API key")
+    assert (head.status, error["message"]) == (429, "slow down")
+    assert head.headers["retry-after"] == "5"
