@@ -30,7 +30,7 @@ test: ## lint, types, and all tests with branch coverage
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
-	$(bin)/pytest --cov
+	$(bin)/pytest --cov --numprocesses auto
 
 format: ## put the code into its one layout, and mend what ruff can mend
 	@scripts/venv.sh $(VENV) test
