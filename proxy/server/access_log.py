@@ -119,6 +119,7 @@ def _line(record: Record) -> dict[str, Any]:
         "request_id": record.request_id,
         "method": _shown(record.method),
         "path": _shown(record.path),
+        "client": record.client,
         "upstream": record.upstream or None,
         "model": None if record.model is None else _shown(record.model),
         "status": record.status,

@@ -13,9 +13,8 @@ from proxy.server.forwarding import Forwarding
 from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
 from proxy.server.passthrough import target_of
 from proxy.server.paths import check_target
+from proxy.server.record import record_of
 
-#: Where a request keeps the name of its client's key, for the log.
-CLIENT: Final = web.RequestKey[str | None]("client")
 #: The path that needs no key, so that what watches the proxy needs none.
 _OPEN: Final = "/healthz"
 #: For us, or for the connection to us: `Expect` has been answered here, and an upstream that does not know it
@@ -52,7 +51,7 @@ class Doors:
         if preflight is not None:
             return preflight
         if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
-            request[CLIENT] = self._keys.check(request.headers)
+            record_of(request).client = self._keys.check(request.headers)
         check_target(target_of(request))
         request[TOWARDS_UPSTREAM] = self._headers(request)
         if 0 < self._limit <= self._inside:

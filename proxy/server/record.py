@@ -47,6 +47,7 @@ class Record:
         method: of the request.
         path: of the request, without the query, which may hold keys.
         began: when its head had come, by the event loop's clock.
+        client: the name that the configuration gives to the key of the client's.
         endpoint: which kind of request it is, in a word of ours.
         upstream: the name of the one that answers; empty where none, or all of them, did.
         model: what the client calls it.
@@ -68,6 +69,7 @@ class Record:
     method: str
     path: str
     began: float
+    client: str | None = None
     endpoint: str = "other"
     upstream: str = ""
     model: str | None = None

@@ -99,6 +99,20 @@ async def test_line_of_a_whole_answer():
     assert "events_in" not in log.line
 
 
+NAMED = {"api_keys": [{"name": "alice", "key": "sk-old"}, {"name": "alice", "key": KEY}, "sk-nobodys"]}
+
+
+@pytest.mark.parametrize(("key", "name"), [(KEY, "alice"), ("sk-nobodys", None), ("sk-wrong", None)])
+async def test_line_names_the_clients_key(key, name):
+    async with logging(serves(*STREAM), clients=NAMED) as (log, _, client):
+        await client.post(PATH, QUESTION, Authorization=f"Bearer {key}")
+        await client.head()
+        await client.leave()
+
+    assert log.line.get("client") == name
+    assert key not in log.getvalue()
+
+
 async def test_line_of_what_passes_through():
     script = serves(b"HTTP/1.1 418 Teapot\r\nContent-Length: 3\r\n\r\n", b"tea")
     async with logging(script) as (log, _, client):
