@@ -11,6 +11,8 @@ from proxy.config.schema import Configuration
 from proxy.errors import CannotListen
 from proxy.server.access_log import AccessLog, open_log, tell_start
 from proxy.server.admin import Admin
+from proxy.server.body import expect_nothing
+from proxy.server.connections import ClientRunner
 from proxy.server.doors import Doors
 from proxy.server.failures import answer_errors
 from proxy.server.health import Health
@@ -62,8 +64,9 @@ class Proxy:
         self._draining = False
         self._requests: set[asyncio.Task[object]] = set()
         self._stopping = asyncio.Lock()
-        self._runner = web.AppRunner(
+        self._runner = ClientRunner(
             self._application(),
+            self._recorder.refuse,
             handler_cancellation=True,  # a client that leaves stops the upstream, even while that is silent
             access_log=None,
             auto_decompress=False,
@@ -131,14 +134,15 @@ class Proxy:
             middlewares=[self._recorder.middleware, self._keep_count, answer_errors, self._let_in]
         )
         application.on_response_prepare.extend([drop_additions, mark, self._mark])
+        route = partial(application.router.add_route, expect_handler=expect_nothing)
         for endpoint, paths in _GENERATING.items():
             for path in paths:
-                application.router.add_post(f"/v1{path}", partial(self._generate, endpoint))
-                application.router.add_post(path, partial(self._generate, endpoint))
+                for place in (f"/v1{path}", path):
+                    route("POST", place, partial(self._generate, endpoint))
         for path in _MODELS:
-            application.router.add_get(f"/v1{path}", self._models, allow_head=False)
-        application.router.add_get("/models", self._models, allow_head=False)
-        application.router.add_route("*", _ANY, self._other)
+            route("GET", f"/v1{path}", self._models)
+        route("GET", "/models", self._models)
+        route("*", _ANY, self._other)
         return application
 
     # Doors and service are looked up for each request, so that new ones can take their place.

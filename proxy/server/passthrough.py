@@ -9,6 +9,7 @@ from aiohttp.http import SERVER_SOFTWARE
 
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
+from proxy.server.body import incoming
 from proxy.server.headers import end_to_end, towards_upstream
 from proxy.server.record import record_of
 from proxy.server.upstream import Upstream
@@ -37,7 +38,7 @@ async def pass_through(
 
 async def _streamed(request: web.Request) -> AsyncIterator[bytes]:
     yield b""  # aiohttp would keep the head back until the client has sent something of the body
-    async for data in request.content.iter_any():
+    async for data in incoming(request):
         yield data
 
 

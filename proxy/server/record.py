@@ -132,7 +132,7 @@ class Record:
 _RECORD: Final = web.RequestKey("record", Record)
 
 
-def open_record(request: web.Request) -> Record:
+def open_record(request: web.BaseRequest) -> Record:
     """Begin the record of a request, and put it where `record_of` finds it."""
     given = request.headers.get(REQUEST_ID, "")
     request_id = given if _SANE.fullmatch(given) else f"req_{secrets.token_hex(16)}"

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.errors import StraightwireError
+from proxy.server.failures import error_response
 from proxy.server.record import CLIENT_GONE, REQUEST_ID, STOPPED, Record, open_record, record_of
 
 
@@ -35,13 +37,26 @@ class Recorder:
             raise
         finally:
             self.running.discard(record)
-            record.end(response)
-            for listener in self.listeners:
-                listener(record)
+            self._show(record, response)
+
+    def refuse(self, request: web.BaseRequest, error: StraightwireError) -> web.Response:
+        """Record a request that no handler gets, for it is no HTTP; return its response."""
+        record = open_record(request)
+        record.path = ""
+        response = error_response(error)
+        record.fail(error)
+        self._show(record, response)
+        response.headers[REQUEST_ID] = record.request_id
+        return response
 
     def streams(self, upstream: str) -> int:
         """Return how many streams of an upstream run."""
         return sum(record.stream and record.upstream == upstream for record in self.running)
+
+    def _show(self, record: Record, response: web.StreamResponse | None) -> None:
+        record.end(response)
+        for listener in self.listeners:
+            listener(record)
 
 
 async def mark(request: web.Request, response: web.StreamResponse) -> None:

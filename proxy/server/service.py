@@ -11,7 +11,7 @@ from aiohttp import web
 
 from proxy.config.routes import Routes
 from proxy.config.schema import Configuration
-from proxy.errors import RequestTooLarge
+from proxy.server.body import read_whole
 from proxy.server.destination import destination
 from proxy.server.models import ModelList
 from proxy.server.passthrough import pass_through
@@ -53,7 +53,7 @@ class Service:
         """
         record = record_of(request)
         record.endpoint = endpoint.value
-        body = await _read_body(request, self._limits.request_body)
+        body = await read_whole(request, self._limits.request_body)
         wanted = read_request(endpoint, body)
         if wanted.model is None and "model" in request.match_info:  # /v1/engines/{model}/…
             wanted = replace(wanted, model=request.match_info["model"])
@@ -105,17 +105,3 @@ class Service:
 
 def _origin(*, mapped: bool = False) -> Origin:
     return Origin(secrets.token_hex(16), int(time.time()), mapped)
-
-
-async def _read_body(request: web.Request, limit: int) -> bytes:
-    """Read a request's body whole.
-
-    Raises:
-        RequestTooLarge: it is longer than `limit` bytes; 0 is no limit.
-    """
-    body = bytearray()
-    async for data in request.content.iter_any():
-        body += data
-        if 0 < limit < len(body):
-            raise RequestTooLarge(f"The request body is longer than {limit} bytes.")
-    return bytes(body)

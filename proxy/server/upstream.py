@@ -17,6 +17,7 @@ from yarl import URL
 
 from proxy.config import schema
 from proxy.errors import (
+    ClientError,
     UpstreamError,
     UpstreamMalformed,
     UpstreamReported,
@@ -114,6 +115,7 @@ class Upstream:
             UpstreamTimeout: the connection, or the first byte, took longer than configured.
             UpstreamTruncated: the connection ended before the head did.
             UpstreamMalformed: what came is not HTTP, or cannot be decoded.
+            ClientError: raised by the stream that `body` is.
         """
         url = URL(self.settings.base + target, encoded=True)
         connection = SimpleNamespace(reused=False)
@@ -131,6 +133,8 @@ class Upstream:
                     raise
                 response = await self._session.request(method, url, data=_in_pieces(body), **arguments)
         except (aiohttp.ClientError, TimeoutError) as error:
+            if isinstance(error.__cause__, ClientError):  # it was the client's body that failed
+                raise error.__cause__ from None
             raise self._before_the_answer(error) from error
         if decode and (encoding := _undecoded(response.headers)):
             response.close()

@@ -223,8 +223,8 @@ def test_what_is_no_http_is_one_line_of_the_log(served):
         assert connection.getresponse().status == 400
     process.send_signal(signal.SIGTERM)
     _, told = process.communicate(timeout=PATIENCE)
-    (line,) = [line for line in told.splitlines() if " library " in line]
-    assert line.endswith("error=BadHttpMessage")
+    (line,) = [line for line in told.splitlines() if " request " in line]
+    assert "status=400 outcome=refused" in line
     assert len(told.splitlines()) == 3
     assert "secret" not in told
 

@@ -1,0 +1,64 @@
+"""A request's body, as it comes from the client."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.http_exceptions import HttpProcessingError
+
+from proxy.errors import InvalidRequest, RequestTooLarge
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def incoming(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield a request's body as it comes; ask for it first where the client waits for that.
+
+    Raises:
+        InvalidRequest: its chunks are broken.
+    """
+    await _ask_for(request)
+    try:
+        async for data in request.content.iter_any():
+            yield data
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        raise InvalidRequest("The request's body is not proper HTTP: its chunks are broken.") from error
+
+
+async def read_whole(request: web.Request, limit: int) -> bytes:
+    """Read a request's body to its end.
+
+    Args:
+        request: the client's.
+        limit: in bytes; 0 is none.
+
+    Raises:
+        RequestTooLarge: it is longer, or says that it will be.
+        InvalidRequest: its chunks are broken.
+    """
+    if 0 < limit < (request.content_length or 0):
+        raise _too_large(limit)
+    body = bytearray()
+    async for data in incoming(request):
+        body += data
+        if 0 < limit < len(body):
+            raise _too_large(limit)
+    return bytes(body)
+
+
+async def expect_nothing(_request: web.Request) -> None:
+    """Leave `Expect` alone until the body is wanted, in the place of aiohttp's own answer.
+
+    So a request that is refused need not send it (RFC 9110, section 10.1.1).
+    """
+
+
+async def _ask_for(request: web.Request) -> None:
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(_CONTINUE)
+        request.writer.output_size = 0  # the response has not begun by that
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The request body is longer than {limit} bytes.")
