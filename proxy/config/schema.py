@@ -58,8 +58,8 @@ class Timeouts(Section):
     """How long to wait for an upstream; 0: for ever."""
 
     connect: Duration = Field(default=5.0, description="for a connection")
-    first_byte: Duration = Field(default=600.0, description="for the first byte of an answer")
-    idle: Duration = Field(default=120.0, description="for the next event or byte of an answer")
+    first_byte: Duration = Field(default=600.0, description="for an answer, and for its first word")
+    idle: Duration = Field(default=120.0, description="between two events, or bytes, from then on")
 
 
 class Parameters(Section):

@@ -22,11 +22,14 @@ class Patience:
     Attributes:
         open_after: then the response is opened, event or no event.
         keep_alive: then a comment is sent, which opens the response too; 0: never.
-        idle: then the upstream is given up, 0: never. From the head of its answer, from event to event.
+        first_word: then the upstream is given up, 0: never. From the head of its answer to what the model says
+            first; until then it loads, or reads the prompt.
+        idle: then the upstream is given up, 0: never. From event to event, from the first word on.
     """
 
     open_after: float
     keep_alive: float
+    first_word: float
     idle: float
 
     @property
@@ -55,6 +58,7 @@ class Silence:
         self._loop = asyncio.get_running_loop()
         self._answer: Answer | None = None
         self._events = 0
+        self._begun = False
         self._heard = self._said = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
         self._speaking: asyncio.Task[None] | None = None
@@ -88,6 +92,9 @@ class Silence:
             self._events = self._rewriter.events_in
             self._heard = now
             self.pace.note(now)
+            if not self._begun and self._rewriter.begun:
+                self._begun = True
+                self._set_timer()  # another limit holds from now on
         if frames:
             self._said = now
 
@@ -99,7 +106,8 @@ class Silence:
     def _give_up_at(self) -> float:
         if self._answer is None:
             return math.inf
-        return self._heard + (self._patience.idle or math.inf)
+        limit = self._patience.idle if self._begun else self._patience.first_word
+        return self._heard + (limit or math.inf)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -126,4 +134,6 @@ class Silence:
             await (self._stream.keep_alive() if self._patience.keep_alive else self._stream.open())
 
     def _timeout(self) -> UpstreamTimeout:
-        return UpstreamTimeout(f"The upstream sent no event within {self._patience.idle:g} s.")
+        if self._begun:
+            return UpstreamTimeout(f"The upstream sent no event within {self._patience.idle:g} s.")
+        return UpstreamTimeout(f"The upstream said nothing within {self._patience.first_word:g} s.")

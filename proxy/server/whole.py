@@ -95,7 +95,7 @@ class WholeRelay:
         content_type = answer.headers.get("Content-Type", "")
         first, kind = b"", None
         while kind is None:
-            data = await self._next(answer)
+            data = await self._next(answer, self._bounds.idle if first else self._bounds.first_byte)
             first += data
             kind = sniff(content_type, first, at_end=not data)
         if kind == "events":
@@ -105,7 +105,7 @@ class WholeRelay:
             body += data
             if 0 < self._bounds.body < len(body):
                 raise UpstreamMalformed(f"The upstream's answer is longer than {self._bounds.body} bytes.")
-            data = await self._next(answer)
+            data = await self._next(answer, self._bounds.idle)
         return await self._rewritten(bytes(body))
 
     async def _rewritten(self, body: bytes) -> bytes:
@@ -129,7 +129,7 @@ class WholeRelay:
         folder.receive_data(first)
         while not folder.ended:
             try:
-                data = await self._next(answer)
+                data = await self._next(answer, self._bounds.idle)
             except UpstreamError as error:
                 return self._folded_up(folder, folder.receive_failure(error))
             if not data:
@@ -141,14 +141,13 @@ class WholeRelay:
         self._record.count(self._upstream.name, folder.repairs)
         return body
 
-    async def _next(self, answer: Answer) -> bytes:
+    async def _next(self, answer: Answer, limit: float) -> bytes:
         try:
-            async with asyncio.timeout(self._bounds.idle or None):
+            async with asyncio.timeout(limit or None):
                 return await answer.read()
         except TimeoutError:
-            seconds = f"{self._bounds.idle:g} s"
             raise UpstreamTimeout(
-                f"The upstream stopped in its answer and sent nothing for {seconds}."
+                f"The upstream stopped in its answer and sent nothing for {limit:g} s."
             ) from None
 
 

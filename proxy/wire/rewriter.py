@@ -16,7 +16,7 @@ from proxy.wire.frames import FrameWriter
 from proxy.wire.intake import Intake
 from proxy.wire.machine import ChunkMachine
 from proxy.wire.plan import Plan
-from proxy.wire.requests import Request
+from proxy.wire.requests import Endpoint, Request
 from proxy.wire.sse import BOM, Event, encode
 
 DONE_FRAME: Final = encode(framing.DONE)
@@ -76,6 +76,15 @@ class StreamRewriter:
     def events_in(self) -> int:
         """How many events of the upstream have said something so far."""
         return self._intake.events
+
+    @property
+    def begun(self) -> bool:
+        """The model has begun to speak: more has come than the role of each choice.
+
+        Many servers send the roles before they load the model, or read the prompt.
+        """
+        roles = len(self._stream.choices) if self._stream.request.endpoint is Endpoint.CHAT else 0
+        return max(self._intake.events, self._writer.written) > roles
 
     @property
     def report(self) -> StreamReport:

@@ -53,11 +53,11 @@ def pings(*before: bytes) -> Script:
 
 
 async def test_silence_in_the_middle_is_an_error():
-    script = stays(STREAM_HEAD, chunk(ROLE))
+    script = stays(STREAM_HEAD, chunk(ROLE), chunk(ONE))
     async with talking(script, upstream_timeouts={"idle": "50ms"}) as (upstream, client):
         await client.post(PATH, QUESTION)
         await client.head()
-        assert await client.chunk() == ROLE
+        assert [await client.chunk() for _ in range(2)] == [ROLE, ONE]
         (last,) = await client.chunks()
 
         error = error_of(last)
@@ -67,22 +67,57 @@ async def test_silence_in_the_middle_is_an_error():
 
 
 async def test_comments_are_silence():
-    async with talking(pings(STREAM_HEAD, chunk(ROLE)), upstream_timeouts={"idle": "100ms"}) as (_, client):
+    script = pings(STREAM_HEAD, chunk(ROLE), chunk(ONE))
+    async with talking(script, upstream_timeouts={"idle": "100ms"}) as (_, client):
         await client.post(PATH, QUESTION)
         await client.head()
-        assert await client.chunk() == ROLE
+        assert [await client.chunk() for _ in range(2)] == [ROLE, ONE]
         (last,) = await client.chunks()
 
     assert error_of(last)["code"] == "upstream_timeout"
 
 
 async def test_silence_before_the_first_event_is_a_status():
-    async with talking(pings(STREAM_HEAD), upstream_timeouts={"idle": "100ms"}) as (_, client):
+    async with talking(pings(STREAM_HEAD), upstream_timeouts={"first_byte": "100ms"}) as (_, client):
         await client.post(PATH, QUESTION)
         head, error = await client.error()
 
     assert head.status == 504
     assert error["code"] == "upstream_timeout"
+    assert "0.1 s" in error["message"]
+
+
+@pytest.mark.parametrize("before", [[], [ROLE]], ids=["head", "role"])
+async def test_model_may_take_its_time_before_its_first_word(clock, before):
+    """LocalAI sends the role before it loads the model, others the head before they read the prompt."""
+    rest = WHOLE[len(before) :]
+    script = waits(STREAM_HEAD, *map(chunk, before), then=b"".join(map(chunk, rest)) + LAST_CHUNK)
+    settings = {"open_after": 0, "upstream_timeouts": {"first_byte": "1h", "idle": "1s"}}
+    async with talking(script, **settings) as (upstream, client):
+        await client.post(PATH, QUESTION)
+        await client.head()
+        assert [await client.chunk() for _ in before] == before
+        await soon(upstream.called.wait())
+        clock.advance(5)
+        await asyncio.sleep(0)
+        upstream.talks[0].go.set()
+
+        assert await client.chunks() == rest
+
+
+async def test_model_that_never_says_a_word():
+    script = pings(STREAM_HEAD, chunk(ROLE))
+    async with talking(script, upstream_timeouts={"first_byte": "100ms"}) as (upstream, client):
+        await client.post(PATH, QUESTION)
+        await client.head()
+        assert await client.chunk() == ROLE
+        error = error_of((await client.chunks())[0])
+
+        assert (error["code"], error["message"]) == (
+            "upstream_timeout",
+            "The upstream said nothing within 0.1 s.",
+        )
+        await soon(upstream.talks[0].gone.wait())
 
 
 async def test_every_event_gives_a_new_respite(clock):
@@ -205,13 +240,13 @@ async def test_comments_flow_between_events_too():
 
 
 async def test_comments_of_ours_do_not_keep_a_silent_upstream():
-    script = stays(STREAM_HEAD, chunk(ROLE))
+    script = stays(STREAM_HEAD, chunk(ROLE), chunk(ONE))
     async with talking(script, keep_alive="10ms", upstream_timeouts={"idle": "100ms"}) as (_, client):
         await client.post(PATH, QUESTION)
         await client.head()
         *frames, last = await client.chunks()
 
-    assert [frame for frame in frames if frame != COMMENT] == [ROLE]
+    assert [frame for frame in frames if frame != COMMENT] == [ROLE, ONE]
     assert COMMENT in frames
     assert error_of(last)["code"] == "upstream_timeout"
 
@@ -237,14 +272,14 @@ async def test_nothing_is_said_once_a_stream_has_ended(clock):
             clock.advance(3)
 
 
-async def test_limit_for_the_first_byte_is_for_no_other(clock):
-    script = waits(STREAM_HEAD, chunk(ROLE), then=chunk(ONE + STOP + DONE) + LAST_CHUNK)
+async def test_limit_for_the_first_word_is_for_no_other(clock):
+    script = waits(STREAM_HEAD, chunk(ROLE), chunk(ONE), then=chunk(TWO + STOP + DONE) + LAST_CHUNK)
     async with talking(script, upstream_timeouts={"first_byte": "1s"}) as (upstream, client):
         await client.post(PATH, QUESTION)
         await client.head()
-        assert await client.chunk() == ROLE
+        assert [await client.chunk() for _ in range(2)] == [ROLE, ONE]
         clock.advance(2)
         await asyncio.sleep(0)
         upstream.talks[0].go.set()
 
-        assert await client.chunks() == [ONE, STOP, DONE]
+        assert await client.chunks() == [TWO, STOP, DONE]

@@ -145,13 +145,14 @@ async def test_a_body_that_breaks_off_is_an_error():
     assert (head.status, error["code"]) == (502, "upstream_truncated")
 
 
-async def test_a_body_that_stalls_is_an_error():
+@pytest.mark.parametrize(("sent", "limit"), [(-5, "idle"), (-len(RIGHT), "first_byte")])
+async def test_a_body_that_stalls_is_an_error(sent, limit):
     async def script(talk: Talk) -> None:
         await talk.receive()
-        await talk.send(whole(RIGHT, JSON)[:-5])
+        await talk.send(whole(RIGHT, JSON)[:sent])
         await talk.closed()
 
-    async with talking(script, upstream_timeouts={"idle": "50ms"}) as (_, client):
+    async with talking(script, upstream_timeouts={limit: "50ms"}) as (_, client):
         await client.post(PATH, ASKED)
         head, error = await client.error()
 
