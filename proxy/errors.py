@@ -9,6 +9,7 @@
     │   ├── UnknownModel            404
     │   └── RequestTooLarge         413
     ├── Overloaded              503, a limit of ours is reached
+    ├── Stopped                 503, the proxy stops before the answer is whole
     └── UpstreamError           the upstream failed the client
         ├── UpstreamUnreachable     502, no connection
         ├── UpstreamTimeout         504, silent for too long
@@ -116,6 +117,15 @@ class Overloaded(StraightwireError):
 
     status = 503
     code = "overloaded"
+    retry_after = 1
+
+
+class Stopped(StraightwireError):
+    """The proxy stops, and the answer is not whole; another one, or this one in a moment, can give it."""
+
+    status = 503
+    code = "proxy_stopped"
+    outcome: ClassVar[str] = "stopped"
     retry_after = 1
 
 

@@ -7,10 +7,10 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.cli import COMMANDS, straightwire
-from proxy.errors import UpstreamError
+from proxy.errors import Stopped, UpstreamError
 from proxy.server.metrics import Metrics
 from proxy.server.pace import Pace
-from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR, STOPPED, Record
+from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR, Record
 from proxy.wire.chunk import Origin
 from proxy.wire.document import markdown
 from proxy.wire.plan import compile_plan
@@ -105,5 +105,5 @@ def test_the_page_of_metrics_is_what_is_measured():
 def test_the_page_of_outcomes_has_every_failure():
     page = (ROOT / "docs" / "operation.md").read_text("utf-8")
     failures = {error.outcome for error in (UpstreamError, *UpstreamError.__subclasses__())}
-    outcomes = failures | {CLIENT_GONE, COMPLETE, INTERNAL_ERROR, STOPPED}
+    outcomes = failures | {CLIENT_GONE, COMPLETE, INTERNAL_ERROR, Stopped.outcome}
     assert [outcome for outcome in sorted(outcomes) if f"`{outcome}`" not in page] == []

@@ -19,9 +19,9 @@ from proxy.server.health import Health
 from proxy.server.listening import listen, url_of
 from proxy.server.metrics import Metrics
 from proxy.server.passthrough import drop_additions
-from proxy.server.record import STOPPED
 from proxy.server.recorder import Recorder, mark
 from proxy.server.service import Service
+from proxy.server.stopping import cut_off
 from proxy.server.tls import in_front
 from proxy.wire.requests import Endpoint
 
@@ -38,6 +38,8 @@ _MODELS: Final = ("/models", r"/models/{model:.+}")
 _ANY: Final = r"/{path:[\s\S]*}"
 #: The longest header field taken from a client, in bytes: cookies and tokens outgrow aiohttp's 8190.
 _HEADER_LIMIT: Final = 65536
+#: Where there is no HTTP after the response's head.
+_SWITCHING_PROTOCOLS: Final = 101
 #: Seconds for what is left to do on connections whose requests have ended.
 _LAST_WORDS: Final = 1.0
 
@@ -107,21 +109,31 @@ class Proxy:
         tell_start(self._log, configuration, self.url, self.admin_url)
 
     async def stop(self) -> None:
-        """Listen no more, let the running requests end, for as long as `drain` at most, and close all."""
+        """Be ready no more, then listen no more, let requests end for as long as `drain`, and close all.
+
+        A request that does not end in time is cut off: its client gets an error, and no `[DONE]`.
+        """
         self._draining = True
         async with self._stopping:
-            for site in self._runner.sites:
-                await site.stop()
-            if self._requests:
-                _, unfinished = await asyncio.wait(self._requests, timeout=self._configuration.drain)
-                for request in unfinished:
-                    request.cancel(STOPPED)
+            await self._listen_no_more()
+            await _end_of(self._requests, self._configuration.drain)
+            for request in self._requests:
+                cut_off(request)
+            await _end_of(self._requests, _LAST_WORDS)
             await self._runner.cleanup()
             await self._service.close()
             if self._health is not None:
                 await self._health.close()
             if self._admin is not None:
                 await self._admin.stop()
+
+    async def _listen_no_more(self) -> None:
+        """Close the listener, and the connections on which nothing is asked."""
+        for site in list(self._runner.sites):
+            await site.stop()
+        if self._runner.server is not None:
+            await asyncio.sleep(0)  # what has come until now is being served then
+            self._runner.server.pre_shutdown()
 
     def _trouble(self) -> str | None:
         """Say why no requests should come; None: they can."""
@@ -153,6 +165,9 @@ class Proxy:
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
         self._doors.mark(request, response)
+        if self._draining and response.status != _SWITCHING_PROTOCOLS:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def _generate(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         return await self._service.generate(endpoint, request)
@@ -171,3 +186,11 @@ class Proxy:
             self._requests.add(task)
             task.add_done_callback(self._requests.discard)
         return await handler(request)
+
+
+async def _end_of(requests: set["asyncio.Task[object]"], seconds: float) -> None:
+    """Wait until no request runs any more, but only so long."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while requests and (left := until - loop.time()) > 0:
+        await asyncio.wait(requests, timeout=left)

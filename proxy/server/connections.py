@@ -72,6 +72,13 @@ class _Connection(web.RequestHandler):
         if self._messages and isinstance(broken := self._messages[-1][0], _ErrInfo):
             self._tell_the_reader(broken)
 
+    def close(self) -> None:
+        """End the connection once what has come is answered. aiohttp leaves one open on which nothing has."""
+        idle = self._waiter is not None and not self._waiter.done()
+        super().close()
+        if idle:
+            self.force_close()
+
     def _tell_the_reader(self, broken: _ErrInfo) -> None:
         """Tell whoever reads the body in which the fault is, and so is the one to answer."""
         if len(self._messages) > 1:

@@ -1,5 +1,6 @@
 """Errors as the client gets them, as long as its response has not begun."""
 
+import asyncio
 from collections.abc import Mapping
 
 import orjson
@@ -15,6 +16,7 @@ from proxy.errors import (
 )
 from proxy.server.passthrough import break_off
 from proxy.server.record import CLIENT_GONE, INTERNAL_ERROR, record_of
+from proxy.server.stopping import stopped
 
 
 def error_response(error: StraightwireError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -42,6 +44,10 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except StraightwireError as error:
         record.fail(error)
         return error_response(error)
+    except asyncio.CancelledError as error:
+        failure = stopped(error)
+        record.fail(failure)
+        return error_response(failure) if record.response is None else _cut(request, record.response)
     except ConnectionResetError:
         # The client has gone. aiohttp finds that out for itself when it is given something to send.
         record.outcome = CLIENT_GONE
@@ -56,9 +62,15 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         record.outcome = INTERNAL_ERROR
         record.defect = error
         if record.response is not None:
-            break_off(request, record.response)
-            return record.response
+            return _cut(request, record.response)
         return error_response(StraightwireError("The proxy failed at this request; its log tells more."))
+
+
+def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """End a response in the middle; a WebSocket has said so itself."""
+    if not isinstance(response, web.WebSocketResponse):
+        break_off(request, response)
+    return response
 
 
 def _refusal(error: web.HTTPException) -> ClientError:

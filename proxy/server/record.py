@@ -16,6 +16,7 @@ from aiohttp import web
 from proxy.errors import (
     ClientError,
     Overloaded,
+    Stopped,
     StraightwireError,
     Unauthenticated,
     UpstreamError,
@@ -31,8 +32,6 @@ _SANE: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 COMPLETE: Final = "complete"
 CLIENT_GONE: Final = "client_gone"
-#: The proxy stopped, and the request did not end within `drain`.
-STOPPED: Final = "stopped"
 INTERNAL_ERROR: Final = "internal_error"
 #: The status of a request whose client left before it got one; nginx counts them so, too.
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -149,7 +148,7 @@ def record_of(request: web.Request) -> Record:
 
 def _outcome(error: StraightwireError) -> str:
     match error:
-        case UpstreamError():
+        case UpstreamError() | Stopped():
             return error.outcome
         case Overloaded():
             return "overloaded"

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from proxy.errors import StraightwireError
+from proxy.errors import Stopped, StraightwireError
 from proxy.server.failures import error_response
-from proxy.server.record import CLIENT_GONE, REQUEST_ID, STOPPED, Record, open_record, record_of
+from proxy.server.record import CLIENT_GONE, REQUEST_ID, Record, open_record, record_of
+from proxy.server.stopping import was_cut_off
 
 
 class Recorder:
@@ -25,7 +26,7 @@ class Recorder:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Record a request. Its task is cancelled when the client leaves, or with `STOPPED` by the proxy."""
+        """Record a request. Its task is cancelled when the client leaves, or by `cut_off`."""
         record = open_record(request)
         self.running.add(record)
         response = None
@@ -33,7 +34,7 @@ class Recorder:
             response = await handler(request)
             return response
         except asyncio.CancelledError as error:
-            record.outcome = STOPPED if STOPPED in error.args else CLIENT_GONE
+            record.outcome = Stopped.outcome if was_cut_off(error) else CLIENT_GONE
             raise
         finally:
             self.running.discard(record)

@@ -5,6 +5,7 @@ the client. Whatever ends it closes the upstream's connection, the client's leav
 all, so that the model stops.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from aiohttp import web
@@ -16,6 +17,7 @@ from proxy.server.headers import Headers, towards_upstream, without_body
 from proxy.server.passthrough import pass_answer, target_of
 from proxy.server.record import record_of
 from proxy.server.silence import Patience, Silence
+from proxy.server.stopping import stopped
 from proxy.server.stream import ClientStream
 from proxy.server.upstream import Upstream
 from proxy.wire.rewriter import StreamRewriter
@@ -68,6 +70,8 @@ class StreamRelay:
                     last_frames = await self._rewrite(answer)
             except UpstreamError as error:
                 last_frames = rewriter.receive_failure(error)
+            except asyncio.CancelledError as error:
+                last_frames = rewriter.receive_failure(stopped(error))
         if rewriter.failure is not None and not (rewriter.opened or self._stream.opened):
             return error_response(rewriter.failure, self._upstream_headers)
         return await self._stream.end(last_frames)

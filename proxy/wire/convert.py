@@ -10,7 +10,7 @@ from typing import Final, Literal, NoReturn
 
 import orjson
 
-from proxy.errors import UpstreamError, UpstreamMalformed
+from proxy.errors import Stopped, UpstreamError, UpstreamMalformed
 from proxy.wire import framing
 from proxy.wire.body_machine import BodyMachine, write
 from proxy.wire.chunk import Origin, StreamState
@@ -129,10 +129,11 @@ class StreamFolder:
             del counts["incomplete-usage"]
         self.repairs = counts
 
-    def _fail(self, error: UpstreamError) -> NoReturn:
+    def _fail(self, error: UpstreamError | Stopped) -> NoReturn:
         if not self.repairs:
             self._count()
-        error.repairs = self.repairs
+        if isinstance(error, UpstreamError):
+            error.repairs = self.repairs
         raise error
 
 

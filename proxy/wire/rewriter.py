@@ -8,7 +8,7 @@ finished, else in an error event.
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated, error_body
+from proxy.errors import Stopped, UpstreamError, UpstreamMalformed, UpstreamTruncated, error_body
 from proxy.wire import codec, framing, reported
 from proxy.wire.chunk import Origin, StreamState
 from proxy.wire.endings import Endings
@@ -60,7 +60,7 @@ class StreamRewriter:
         self, request: Request, origin: Origin, plan: Plan, *, event_limit: int = DEFAULT_EVENT_LIMIT
     ) -> None:
         self.ended = False
-        self.failure: UpstreamError | None = None
+        self.failure: UpstreamError | Stopped | None = None
         self.opened = False
         self._limit = event_limit
         self._plan = plan
@@ -119,8 +119,8 @@ class StreamRewriter:
             self._end_unmarked()
         return self._take()
 
-    def receive_failure(self, error: UpstreamError) -> list[bytes]:
-        """Take the news that the upstream's body broke off, or fell silent."""
+    def receive_failure(self, error: UpstreamError | Stopped) -> list[bytes]:
+        """Take the news that the upstream's body broke off, or fell silent, or is waited for no longer."""
         self._left_over()
         if not self.ended:
             self._end_broken(error)
@@ -176,7 +176,7 @@ class StreamRewriter:
         else:
             self._fail(UpstreamTruncated("The upstream ended its answer before it was finished."))
 
-    def _end_broken(self, error: UpstreamError) -> None:
+    def _end_broken(self, error: UpstreamError | Stopped) -> None:
         """The body broke off. It is whole all the same if every choice had finished, and stayed so."""
         begun = len(self._stream.choices) >= self._stream.request.choices
         if begun and self._endings.all_finished and not self._stream.early_finishes:
@@ -198,7 +198,7 @@ class StreamRewriter:
             self._writer.frames.append(DONE_FRAME)
         self.ended = True
 
-    def _fail(self, error: UpstreamError) -> None:
+    def _fail(self, error: UpstreamError | Stopped) -> None:
         self.ended = True
         self.failure = error
         self._writer.frames.append(encode(codec.dumps(error_body(error))))

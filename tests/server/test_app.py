@@ -1,6 +1,5 @@
-"""The proxy's start and stop."""
+"""The proxy's start."""
 
-import asyncio
 import socket
 
 import pytest
@@ -8,9 +7,9 @@ import pytest
 from proxy.errors import CannotListen
 from proxy.server.app import Proxy
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
+from tests.scripted import Scripted
 from tests.server.running import configured, running
-from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, stays
+from tests.server.streams import stays
 
 
 async def test_address_that_is_taken():
@@ -36,52 +35,3 @@ async def test_url_on_ipv6():
         assert proxy.url.startswith("http://[::1]:")
         async with PlainClient(proxy.url):
             pass
-
-
-async def test_stopping_lets_a_stream_end():
-    async def script(talk: Talk) -> None:
-        await talk.receive()
-        await talk.send(STREAM_HEAD, chunk(ROLE))
-        await soon(talk.go.wait())
-        await talk.send(chunk(ONE + STOP + DONE), LAST_CHUNK)
-
-    async with (
-        Scripted(script) as upstream,
-        running(upstream, drain="20s") as proxy,
-        PlainClient(proxy.url) as client,
-    ):
-        await client.post(PATH, QUESTION)
-        await client.head()
-        assert await client.chunk() == ROLE
-        stopping = asyncio.ensure_future(proxy.stop())
-        await refused(proxy.url)
-        upstream.talks[0].go.set()
-
-        assert b"".join(await client.chunks()) == ONE + STOP + DONE
-        await soon(stopping)
-
-
-async def test_stopping_breaks_off_what_does_not_end_in_time():
-    async with (
-        Scripted(stays(STREAM_HEAD, chunk(ROLE))) as upstream,
-        running(upstream, drain="50ms") as proxy,
-        PlainClient(proxy.url) as client,
-    ):
-        await client.post(PATH, QUESTION)
-        await client.head()
-        assert await client.chunk() == ROLE
-        await soon(proxy.stop())
-
-        assert b"0\r\n" not in await client.closed()
-        await soon(upstream.talks[0].gone.wait())
-
-
-async def refused(url: str) -> None:
-    """Wait until nobody listens any more."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                async with PlainClient(url):
-                    await asyncio.sleep(0)
-            except ConnectionError:
-                return
