@@ -29,6 +29,7 @@ from proxy.server.answer import Answer
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
 from proxy.server.tls import towards
+from proxy.server.upstream_connection import Connector
 
 #: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
 _READ_AHEAD: Final = 65536
@@ -68,7 +69,7 @@ class Upstream:
         secure = settings.base.startswith("https:")
         self._own_headers = _own_headers(settings)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=Connector(
                 limit=settings.max_connections,
                 ssl=towards(settings.tls, f"upstreams.{name}.tls") if secure else True,
             ),
@@ -84,6 +85,8 @@ class Upstream:
             max_field_size=_HEADER_LIMIT,
             trace_configs=[_watch_reuse()],
         )
+        # aiohttp would ask again on fresh connections too, and after half a head. `ask` decides that.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         """Close every connection."""

@@ -1,0 +1,139 @@
+"""A connection to an upstream, with aiohttp's protocol underneath: what it may say, and when.
+
+aiohttp trusts an upstream to speak when it is asked, and to come to the point. This one need not do either.
+"""
+
+import asyncio
+import select
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+from aiohttp.streams import StreamReader
+
+
+class Connection(ResponseHandler):
+    """One connection, used for one request after the other.
+
+    Whatever comes without having been asked for, be it one byte, closes it: it would be taken for the
+    beginning of the next answer, which may be another client's.
+
+    aiohttp's timeout for a read begins anew with each byte, ends with any head, be it "100 Continue", and
+    does not begin before the whole request has been taken. Here it is the time for the whole head of an
+    answer, from the end of the request, or from when the upstream stopped to take it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        super().__init__(loop)
+        self._asked = False
+        self._sent = False
+        self._head_came = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing may come now: the last answer is whole, or nothing has been asked."""
+        if self._upgraded:
+            return False
+        return not self._asked or (self._head_came and (self._payload is None or self._payload.is_eof()))
+
+    # From aiohttp
+
+    def set_response_params(self, **settings: Any) -> None:
+        """Expect the answer to a request that is about to be sent."""
+        self._asked, self._sent, self._head_came = True, False, False
+        super().set_response_params(**settings)
+
+    def is_connected(self) -> bool:
+        """Tell whether a request can be sent: also nothing waits to be read, which only an end could be."""
+        return super().is_connected() and not (self.idle and self._is_readable())
+
+    def start_timeout(self) -> None:
+        """Measure from now on: the whole request has been sent."""
+        self._sent = True
+        self._set_deadline()
+
+    def close(self) -> None:
+        """Close at once: aiohttp would wait until the upstream has taken what it has not yet been sent."""
+        self._drop_deadline()
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.abort()
+        else:
+            super().close()
+
+    # From the parser
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take the head of an answer, if one is expected."""
+        if self._head_came:
+            self._refuse()
+            return
+        code = data[0].code
+        if code >= HTTPStatus.OK or code == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._head_came = True
+            self._drop_deadline()
+        super().feed_data(data, size)
+
+    # From the event loop
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, if any are expected."""
+        if data and self.idle:
+            self._refuse()
+        else:
+            super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The upstream does not take the request as fast as it comes."""
+        super().pause_writing()
+        self._set_deadline()
+
+    def resume_writing(self) -> None:
+        """The upstream has taken some of the request."""
+        super().resume_writing()
+        if self._sent:
+            self._set_deadline()
+        else:
+            self._drop_deadline()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note the end."""
+        self._drop_deadline()
+        super().connection_lost(exc)
+
+    def _reschedule_timeout(self) -> None:
+        """Do nothing where aiohttp would begin its own measure anew."""
+
+    def _refuse(self) -> None:
+        self.force_close()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _is_readable(self) -> bool:
+        descriptor = self.transport.get_extra_info("socket") if self.transport is not None else None
+        if descriptor is None:
+            return False
+        waiting = select.poll()
+        waiting.register(descriptor.fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
+
+    def _set_deadline(self) -> None:
+        self._drop_deadline()
+        if self._read_timeout and not self._head_came:
+            self._deadline = self._loop.call_later(self._read_timeout, self._on_read_timeout)
+
+    def _drop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class Connector(aiohttp.TCPConnector):
+    """aiohttp's pool of connections, filled with ours."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**settings)
+        self._factory = partial(Connection, loop=self._loop)  # type: ignore[assignment] # theirs, specialised
