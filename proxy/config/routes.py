@@ -33,6 +33,7 @@ class Routes:
 
     def __init__(self, models: Mapping[str, Model]):
         """Take exact names and patterns, in the order in which they were written."""
+        self._models = models
         self._exact = {
             name: Route(model.upstream, model.model or name)
             for name, model in models.items()
@@ -45,6 +46,11 @@ class Routes:
         self._without_model = Route(catch_all.upstream, catch_all.model) if catch_all else None
         #: The exact names, which `/v1/models` lists, and where each goes.
         self.aliases: Mapping[str, Route] = MappingProxyType(self._exact)
+
+    @property
+    def by_model(self) -> bool:
+        """A request's model decides something: where it goes, its name there, or that it is refused."""
+        return [(name, target.model) for name, target in self._models.items()] != [(CATCH_ALL, None)]
 
     def resolve(self, model: str | None) -> Route:
         """Return the route of a model: an exact name's, else the first pattern's that matches.

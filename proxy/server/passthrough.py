@@ -2,7 +2,8 @@
 
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
@@ -14,31 +15,35 @@ from proxy.server.headers import end_to_end, towards_upstream
 from proxy.server.record import record_of
 from proxy.server.upstream import Upstream
 
+_TARGET: Final = web.RequestKey[str]("target")
+
 
 async def pass_through(
-    request: web.Request, upstream: Upstream, body: bytes | None = None
+    request: web.Request, upstream: Upstream, body: bytes | AsyncIterable[bytes] | None = None
 ) -> web.StreamResponse:
     """Send a request on, and its answer back.
 
     Args:
         request: the client's.
         upstream: where it goes.
-        body: what to send as the request's body, where that has been read already.
+        body: what to send as the request's body; None: what the client sends.
 
     Raises:
         UpstreamError: there is no answer.
     """
     headers = towards_upstream(request)
-    if body is not None:
+    if isinstance(body, bytes):
         headers.popall("Content-Length", None)  # it may be another now
-    data = _streamed(request) if body is None and request.body_exists else body
+    elif body is None and request.body_exists:
+        body = incoming(request)
+    data = _begun(body) if isinstance(body, AsyncIterable) else body
     async with await upstream.ask(request.method, target_of(request), headers=headers, body=data) as answer:
         return await pass_answer(request, answer)
 
 
-async def _streamed(request: web.Request) -> AsyncIterator[bytes]:
+async def _begun(body: AsyncIterable[bytes]) -> AsyncIterable[bytes]:
     yield b""  # aiohttp would keep the head back until the client has sent something of the body
-    async for data in incoming(request):
+    async for data in body:
         yield data
 
 
@@ -90,8 +95,15 @@ def break_off(request: web.Request, response: web.StreamResponse) -> None:
     transport.abort()
 
 
+def aim(request: web.Request, target: str) -> None:
+    """Let a request go to another path and query than it says."""
+    request[_TARGET] = target
+
+
 def target_of(request: web.Request) -> str:
     """Return the path and query, encoded as the client has sent them; they begin with a slash."""
+    if _TARGET in request:
+        return request[_TARGET]
     if request.raw_path.startswith("/"):
         return request.raw_path
     target = request.rel_url.raw_path_qs  # a whole URL stood there; the host in it is ours

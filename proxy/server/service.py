@@ -14,12 +14,14 @@ from proxy.config.schema import Configuration
 from proxy.server.body import read_whole
 from proxy.server.destination import destination
 from proxy.server.models import ModelList
-from proxy.server.passthrough import pass_through
+from proxy.server.names import Names
+from proxy.server.passthrough import aim, pass_through, target_of
 from proxy.server.record import record_of
 from proxy.server.relay import StreamRelay
 from proxy.server.websocket import is_websocket, pass_websocket
 from proxy.server.whole import WholeRelay
 from proxy.wire.chunk import Origin
+from proxy.wire.model_places import rename_in_path
 from proxy.wire.requests import Endpoint, Request, read_request
 from proxy.wire.rewriter import StreamRewriter
 
@@ -37,6 +39,7 @@ class Service:
     def __init__(self, configuration: Configuration):
         self._limits = configuration.limits
         self._routes = Routes(configuration.models)
+        self._names = Names(self._routes, self._limits.request_body)
         self._models = ModelList(self._routes)
         self._destinations = {name: destination(name, configuration) for name in configuration.upstreams}
 
@@ -62,6 +65,8 @@ class Service:
         record.upstream = route.upstream
         there = self._destinations[route.upstream]
         mapped = route.model is not None and route.model != wanted.model
+        if route.model is not None and mapped and "model" in request.match_info:
+            aim(request, rename_in_path(target_of(request), route.model))
         body, _ = there.translator.apply(body, route.model if mapped else None)
         origin = _origin(mapped=mapped and wanted.model is not None)
         if wanted.stream and endpoint in STREAMED:
@@ -87,14 +92,15 @@ class Service:
         """Answer whatever is not ours to understand.
 
         Raises:
+            ClientError: the request cannot be served as it stands.
             UpstreamError: there is no answer.
         """
-        route = self._routes.resolve(None)
+        route, body = await self._names.route(request)
         record_of(request).upstream = route.upstream
         upstream = self._destinations[route.upstream].upstream
         if is_websocket(request):
             return await pass_websocket(request, upstream)
-        return await pass_through(request, upstream)
+        return await pass_through(request, upstream, body)
 
     def _model_relays(self, request: web.Request) -> Mapping[str, WholeRelay]:
         wanted = Request(Endpoint.MODELS)

@@ -22,8 +22,8 @@ class Patience:
     Attributes:
         open_after: then the response is opened, event or no event.
         keep_alive: then a comment is sent, which opens the response too; 0: never.
-        first_word: then the upstream is given up, 0: never. From the head of its answer to what the model says
-            first; until then it loads, or reads the prompt.
+        first_word: then the upstream is given up, 0: never. From the head of its answer to what the model
+            says first; until then it loads, or reads the prompt.
         idle: then the upstream is given up, 0: never. From event to event, from the first word on.
     """
 

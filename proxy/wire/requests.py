@@ -85,6 +85,16 @@ def read_request(endpoint: Endpoint, body: bytes) -> Request:
     )
 
 
+def model_of(body: bytes) -> str | None:
+    """Return the model that a body names, if it is a JSON object; None: it names none."""
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    model = asked.get("model") if isinstance(asked, dict) else None
+    return model if isinstance(model, str) and model else None
+
+
 def _positive(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 1
 

@@ -97,6 +97,21 @@ async def test_messages_pass_both_ways(kind, data):
         assert (message.data.encode() if kind == WSMsgType.TEXT else message.data) == data
 
 
+async def test_model_in_the_query_is_routed_and_mapped():
+    settings = {"models": {"gpt-4o-*": {"upstream": "local", "model": "ggml/realtime"}}}
+    async with conversing(echo, **settings) as (server, proxy):
+        async with connected(proxy, "/v1/realtime?x=%2F&model=gpt-4o-mini") as socket:
+            await socket.send_str("hello")
+            assert (await soon(socket.receive())).data == "hello"
+            await socket.close()
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with connected(proxy, "/v1/realtime?model=gpt-5"):
+                pass
+
+    assert server.requests[0].raw_path == "/v1/realtime?x=%2F&model=ggml/realtime"
+    assert refused.value.status == 404
+
+
 async def test_target_headers_and_keys_are_those_of_any_request():
     headers = {"Authorization": "Bearer sk-client", "OpenAI-Beta": "realtime=v1"}
     async with (
