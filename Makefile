@@ -12,10 +12,10 @@ export PYTHON
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test format docs pins clean
+.PHONY: help run test bench bench-quick format docs pins clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
 
 run: ## start the proxy on 127.0.0.1:8081, before a demo LocalAI, or UPSTREAM=http://…, or with CONFIG=FILE
 	@scripts/venv.sh $(VENV) run
@@ -31,6 +31,14 @@ test: ## lint, types, and all tests with branch coverage
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/pytest --cov --numprocesses auto
+
+bench: ## what straightwire costs beside nginx, against its goals
+	@scripts/venv.sh $(VENV) run
+	@$(bin)/python -m bench
+
+bench-quick: ## the same, shorter and rougher: under two minutes
+	@scripts/venv.sh $(VENV) run
+	@$(bin)/python -m bench --quick --rounds 3
 
 format: ## put the code into its one layout, and mend what ruff can mend
 	@scripts/venv.sh $(VENV) test
@@ -52,5 +60,5 @@ pins: ## resolve constraints.txt anew from pyproject.toml, on the oldest Python 
 
 clean: ## remove all that make and the tests have made
 	rm -rf .venv .venv-* build dist *.egg-info .coverage .coverage.* htmlcov
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf bench/.build .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find proxy tests -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,79 @@
+"""What is asked of a target."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Final
+
+MODEL: Final = "ggml-gpt4all-j"
+
+#: A token's text: the emitter puts the time at which the frame leaves into it.
+STAMP: Final = " " + "0" * 16
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many streams, each so many requests one after the other, each answered by so many frames."""
+
+    name: str
+    streams: int
+    frames: int
+    #: Frames a second in each stream; 0: all at once.
+    rate: int = 0
+    requests: int = 1
+    #: Microseconds between the starts of two streams.
+    gap: int = 0
+
+    @property
+    def all_frames(self) -> int:
+        return self.streams * self.requests * self.frames
+
+    @property
+    def all_requests(self) -> int:
+        return self.streams * self.requests
+
+    @property
+    def seconds(self) -> float:
+        """What it takes at least."""
+        return self.streams * self.gap / 1e6 + (self.frames / self.rate if self.rate else 0)
+
+    @property
+    def body(self) -> str:
+        """The JSON of a request. The emitter reads its orders from `max_tokens` and `seed`."""
+        return json.dumps(
+            {
+                "model": MODEL,
+                "stream": True,
+                "max_tokens": self.frames,
+                "seed": self.rate,
+                "messages": [
+                    {"role": "system", "content": "You are a careful assistant."},
+                    {"role": "user", "content": "Tell me what a straight wire with gain is. " * 8},
+                ],
+            }
+        )
+
+    def short(self, share: float) -> "Load":
+        """Return the same load, over a share of its length."""
+        if self.requests > 1:
+            return replace(self, requests=max(1, round(self.requests * share)))
+        return replace(self, frames=max(1, round(self.frames * share)))
+
+
+#: Streams of many readers, each token a read of its own: the everyday load.
+PACED: Final = Load("paced", streams=50, frames=200, rate=40, gap=500)
+#: One wake-up for each frame, and nothing to share it with: the dearest.
+LONE: Final = Load("lone", streams=1, frames=2_000, rate=500)
+#: A fast server, or one that answers from a cache.
+FLOOD: Final = Load("flood", streams=4, frames=20_000)
+#: What a request costs beside its frames.
+REQUEST: Final = Load("request", streams=1, frames=1, requests=400)
+
+LOADS: Final = {load.name: load for load in (PACED, LONE, FLOOD, REQUEST)}
+
+
+def opened(streams: int, *, seconds: int = 10) -> Load:
+    """Return the load of many streams that are open at once, a frame a second in each.
+
+    They start over twice `seconds` and then stay for as many more.
+    """
+    return Load("open", streams=streams, frames=3 * seconds, rate=1, gap=2_000_000 * seconds // streams)

@@ -1,0 +1,100 @@
+"""The conditions: the machine, the versions, and how busy the machine was with other things."""
+
+import os
+import platform
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.targets import find_nginx
+from proxy import __version__
+
+#: Above this share of the machine taken by others, absolute figures say little.
+_BUSY = 0.15
+
+
+def conditions() -> dict[str, Any]:
+    """Return what the figures depend on, as far as the machine tells it."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": platform.release(),
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "versions": {
+            "straightwire": __version__,
+            "commit": _commit(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("aiohttp", "uvloop", "orjson")},
+            "nginx": _nginx_version(),
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Weather:
+    """A moment on the machine's clocks, to tell how busy it was since."""
+
+    moment: float
+    busy: float
+    ours: float
+
+    @classmethod
+    def now(cls) -> "Weather":
+        fields = [int(field) / 100 for field in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+        user, nice, system, _idle, _waiting, interrupt, soft, stolen = fields
+        times = os.times()
+        ours = times.user + times.system + times.children_user + times.children_system
+        return cls(time.monotonic(), user + nice + system + interrupt + soft + stolen, ours)
+
+    def since(self) -> dict[str, Any]:
+        """Return the load average, and the share of the machine that went to other work than the bench's.
+
+        Call it when the bench's children have ended: before that, what they took is not known.
+        """
+        now = Weather.now()
+        others = (now.busy - self.busy) - (now.ours - self.ours)
+        capacity = (now.moment - self.moment) * (os.cpu_count() or 1)
+        return {
+            "seconds": round(now.moment - self.moment),
+            "load_average": [round(load, 2) for load in os.getloadavg()],
+            "others_share": round(max(0.0, others / capacity), 3),
+        }
+
+
+def warning(weather: dict[str, Any]) -> str | None:
+    """Return a line on how far to trust the figures, where the machine was not ours alone."""
+    share = weather["others_share"]
+    if share <= _BUSY:
+        return None
+    return (
+        f"The machine was busy: other work took {share:.0%} of its cores. Ratios hold better than"
+        " absolute figures, and latencies hold worst; measure again on a quiet machine."
+    )
+
+
+def _cpu_model() -> str:
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _commit() -> str:
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip()
+
+
+def _nginx_version() -> str:
+    said = subprocess.run([find_nginx(), "-v"], capture_output=True, text=True, check=False).stderr
+    return said.rpartition("/")[2].strip()

@@ -1,0 +1,112 @@
+"""What is shown and kept: the table of goals, what each target did, and all of it as JSON."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from statistics import median
+from typing import Any, Final
+
+from bench import figures
+from bench.goals import Result, judge
+from bench.rounds import Run
+
+Rows = Iterable[Sequence[str]]
+Document = dict[str, Any]
+
+_VERDICTS: Final = {"stretch": "yes, and the stretch", "met": "yes", "missed": "**no**"}
+
+
+def document(run: Run, conditions: Document, weather: Document) -> Document:
+    """Return everything that is worth keeping of a run, as JSON can hold it."""
+    return {
+        "conditions": conditions,
+        "weather": weather,
+        "goals": [asdict(result) for result in judge(run)],
+        "targets": _targets(run),
+    }
+
+
+def results(document: Document) -> list[Result]:
+    """Return the results that a document holds."""
+    return [Result(**{**line, "values": tuple(line["values"])}) for line in document["goals"]]
+
+
+def goals_table(document: Document) -> str:
+    """Return the table of goals, in Markdown that reads well as plain text."""
+    head = ["load", "what", "target", "stretch", "measured", "min … max", "met", "straightwire", "nginx"]
+    return markdown([head, *map(_goal_row, results(document))])
+
+
+def targets_table(document: Document) -> str:
+    """Return what each load found at each target: the medians of all rounds."""
+    head = ["load", "target", "CPU", "frames/s", "age p50", "p99", "max µs"]
+    rows = []
+    for load, by_target in document["targets"].items():
+        for target, found in by_target.items():
+            cost = found["cpu_us"]
+            cpu = "" if cost is None else f"{cost:.2f} µs a {'request' if load == 'request' else 'frame'}"
+            counts = (found["frames_per_second"], found["p50_us"], found["p99_us"], found["max_us"])
+            rows.append([load, target, cpu, *(f"{count:,.0f}" for count in counts)])
+    return markdown([head, *rows])
+
+
+def markdown(rows: Rows) -> str:
+    """Write a table, its head first, with columns that stand below one another."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    head, *body = (
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |"
+        for row in rows
+    )
+    rule = f"| {' | '.join('-' * max(width, 3) for width in widths)} |"
+    return "\n".join([head, rule, *body])
+
+
+def _goal_row(result: Result) -> list[str]:
+    def show(value: float) -> str:
+        return f"{value:.2f} ×" if result.is_relative else plain(value)
+
+    def plain(value: float | None) -> str:
+        return "" if value is None else f"{_number(value)} {result.unit}"
+
+    return [
+        result.load,
+        result.what,
+        show(result.target),
+        show(result.stretch),
+        show(result.median),
+        f"{show(min(result.values))} … {show(max(result.values))}",
+        _VERDICTS[result.verdict],
+        plain(result.straightwire),
+        plain(result.nginx),
+    ]
+
+
+def _number(value: float) -> str:
+    """Write a number with about three digits.
+
+    >>> _number(1234.5), _number(0.3512), _number(60.0)
+    ('1,234', '0.35', '60')
+    """
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    text = f"{value:,.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _targets(run: Run) -> Document:
+    loads = dict.fromkeys(load for this in run.rounds for load, _ in this.samples)
+    names = sorted({target for this in run.rounds for _, target in this.samples})
+    return {load: {name: _found(run, load, name) for name in names} for load in loads}
+
+
+def _found(run: Run, load: str, target: str) -> Document:
+    cost = figures.request_cost if load == "request" else figures.frame_cost(load)
+
+    def middle(quantity: figures.Quantity) -> float | None:
+        values = figures.by_round(run, quantity, target)
+        return median(values) if values else None
+
+    return {
+        "cpu_us": middle(cost),
+        "frames_per_second": middle(figures.pace(load)),
+        **{f"{rank}_us": middle(figures.age(load, rank)) for rank in ("p50", "p99", "max")},
+    }

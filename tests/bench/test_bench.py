@@ -1,0 +1,102 @@
+"""The bench works: its programs build, small loads go through nginx and straightwire, the table is made."""
+
+import json
+import os
+import random
+import shutil
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+
+from bench import machine, report, rounds
+from bench.loads import FLOOD, LONE, PACED, REQUEST, Load
+from bench.native import LOCALAI, BenchError, emitter, run_client
+from bench.rounds import Round, Run
+from bench.targets import TARGETS, Target, new_key
+
+NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+
+pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="needs a C compiler: gcc, libc6-dev")
+
+
+@pytest.fixture
+def upstream():
+    with emitter(LOCALAI) as (port, _):
+        yield port
+
+
+@pytest.mark.skipif(not NGINX, reason="needs nginx: nginx-light")
+def test_a_small_run_has_a_result_for_every_goal(upstream, tmp_path):
+    run = Run([Round()])
+    key = new_key()
+    starters = {name: partial(start, upstream, key, tmp_path) for name, start in TARGETS.items()}
+    conditions, before, shuffle = machine.conditions(), machine.Weather.now(), random.Random(1)
+    with ExitStack() as stack:
+        targets = [stack.enter_context(start()) for start in starters.values()]
+        loads = [load.short(0.05) for load in (PACED, LONE, FLOOD, REQUEST)]
+        rounds.steady(run, targets, loads, key=key, shuffle=shuffle, tell=print)
+    rounds.fresh(
+        run,
+        starters,
+        Load("open", streams=20, frames=4, rate=10, gap=1000),
+        key=key,
+        shuffle=shuffle,
+        tell=print,
+    )
+
+    document = json.loads(json.dumps(report.document(run, conditions, before.since())))
+
+    results = report.results(document)
+    assert [(result.load, result.what) for result in results] == [
+        ("50 streams × 40 frames/s", "CPU per frame"),
+        ("1 stream × 500 frames/s", "CPU per frame"),
+        ("1 stream × 500 frames/s", "added latency, p50"),
+        ("4 streams, all frames at once", "CPU per frame"),
+        ("requests with one frame", "CPU per request"),
+        ("open streams, 1 frame/s each", "memory per stream"),
+        ("open streams, 1 frame/s each", "age of a frame, p99"),
+        ("idle", "memory"),
+        ("start", "CPU"),
+    ]
+    assert all(result.straightwire > 0 for result in results)
+    assert len(report.goals_table(document).splitlines()) == len(results) + 2
+    assert "| flood" in report.targets_table(document)
+
+
+def test_every_frame_is_counted_and_stamped(upstream):
+    load = Load("paced", streams=3, frames=7, rate=200, requests=2)
+    reading = run_client(upstream, "any", load)
+    assert (reading.frames, reading.answers, reading.failures, reading.done) == (42, 6, 0, 0)
+    assert 0 < reading.frame["p50"] <= reading.frame["max"] < 10_000_000
+    assert reading.seconds >= 2 * 6 / 200
+
+
+def test_streams_are_seen_while_they_are_open(upstream):
+    seen = []
+    run_client(upstream, "any", Load("open", streams=4, frames=2, rate=20), when_open=lambda: seen.append(1))
+    assert seen == [1]
+
+
+def test_a_stream_without_done_stops_the_bench(upstream):
+    """LocalAI's own stream is one; the bench would notice if straightwire let it through."""
+    with pytest.raises(BenchError, match=r"flood on pretender: 2 streams had no \[DONE\]"):
+        rounds.visit(Target("pretender", upstream, 0, finishes=True), Load("flood", 2, 5), "any")
+
+
+def test_a_refusal_stops_the_bench(upstream, tmp_path):
+    starter = TARGETS["straightwire"]
+    with starter(upstream, "right", tmp_path) as target:
+        with pytest.raises(
+            BenchError, match="request on straightwire: 1 of 1 answers failed; the first: refused"
+        ):
+            rounds.visit(target, Load("request", 1, 1), "wrong")
+        assert rounds.visit(target, Load("request", 1, 1), "right").cpu > 0
+
+
+def test_a_target_that_does_not_start_is_told_with_its_words(tmp_path):
+    with (
+        pytest.raises(BenchError, match="straightwire ended with status 2; its last words"),
+        TARGETS["straightwire"](1, 'a"', tmp_path),
+    ):
+        pytest.fail("it started")
