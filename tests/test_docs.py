@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from proxy.cli import COMMANDS, straightwire
 from proxy.errors import Stopped, UpstreamError
 from proxy.server.metrics import Metrics
+from proxy.server.metrics import page as metrics_page
 from proxy.server.pace import Pace
 from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR, Record
 from proxy.wire.chunk import Origin
@@ -84,7 +85,8 @@ def test_the_repair_of_the_contributors_guide_works():
 
 def test_the_page_of_metrics_is_what_is_measured():
     page = (ROOT / "docs" / "operation.md").read_text("utf-8")
-    metrics = Metrics(["local"], lambda _: 0)
+    metrics = Metrics(lambda _: 0)
+    metrics.follow(["local"])
     record = Record("r", "POST", "/", 0.0, upstream="local", stream=True, pace=Pace())
     record.pace.note(1.0)
     record.count("local", {"repeated-role": 1})
@@ -95,7 +97,7 @@ def test_the_page_of_metrics_is_what_is_measured():
         for name, labels in re.findall(r"^\| `(straightwire_\w+)` \| ([^|]*) \|", page, re.MULTILINE)
     }
     measured = {}
-    for family in text_string_to_metric_families(metrics.page("")[0].decode()):
+    for family in text_string_to_metric_families(metrics_page(metrics, "")[0].decode()):
         name = family.name + ("_total" if family.type == "counter" else "")
         if not name.endswith("_created"):
             measured[name] = {label for sample in family.samples for label in sample.labels} - {"le"}

@@ -51,7 +51,8 @@ def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configur
 def command(path: Path | None, upstream: str | None, listen: str | None, workers: int | None) -> None:
     """Run the proxy.
 
-    SIGTERM and SIGINT let running streams end (at most `drain` long), a second one ends at once.
+    SIGTERM and SIGINT let running streams end (at most `drain` long), a second one ends at once. SIGHUP
+    reads the configuration again.
     """
     overrides = {"upstream": upstream, "listen": listen, "workers": workers}
     sys.exit(run(lambda: load_configuration(path, overrides)))

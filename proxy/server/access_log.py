@@ -7,7 +7,7 @@ and cut.
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -17,6 +17,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from proxy.config.schema import Configuration, Log
+from proxy.errors import StraightwireError
 from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR, Record
 
 #: Endings that are nobody's failure but the client's own.
@@ -58,13 +59,13 @@ class LibraryLog(logging.Handler):
 
     Only the first line of their words, and the name of an exception: what follows may quote a request.
 
-    Args:
+    Attributes:
         log: where to.
     """
 
     def __init__(self, log: FilteringBoundLogger):
         super().__init__()
-        self._log = log
+        self.log = log
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one of their records."""
@@ -72,7 +73,7 @@ class LibraryLog(logging.Handler):
         if record.exc_info and record.exc_info[0]:
             told["error"] = record.exc_info[0].__qualname__
         with suppress(OSError):
-            self._log.log(record.levelno, "library", **told)
+            self.log.log(record.levelno, "library", **told)
 
 
 class AccessLog:
@@ -109,6 +110,24 @@ def tell_start(
     log.info("listening", url=url)
     if admin_url is not None:
         log.info("admin", url=admin_url)
+    _tell_upstreams(log, configuration)
+
+
+def tell_reload(log: FilteringBoundLogger, configuration: Configuration, kept: Iterable[str]) -> None:
+    """Write that a configuration is in force now, with a line for each upstream, and each key in `kept`."""
+    log.info("reloaded")
+    _tell_upstreams(log, configuration)
+    for key in kept:
+        log.warning("kept", key=key, reason="It can only be changed by a restart.")
+
+
+def tell_mistakes(log: FilteringBoundLogger, error: StraightwireError) -> None:
+    """Write why a configuration has not come into force, a line for each mistake."""
+    for mistake in str(error).splitlines():
+        log.error("not reloaded", reason=mistake)
+
+
+def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> None:
     for name, upstream in configuration.upstreams.items():
         models = [pattern for pattern, model in configuration.models.items() if model.upstream == name]
         log.info("upstream", name=name, url=upstream.url, dialect=upstream.dialect, models=models)

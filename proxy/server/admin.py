@@ -1,14 +1,14 @@
 """The operator's listener: /healthz, /readyz and /metrics, where clients do not come."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
 from proxy.config import schema
 from proxy.server.failures import answer_errors
-from proxy.server.listening import listen, url_of
-from proxy.server.metrics import Metrics
+from proxy.server.listening import bind, serve, url_of
+from proxy.server.metrics import Collected, page
 from proxy.server.passthrough import drop_additions
 from proxy.server.recorder import Recorder, mark
 
@@ -16,18 +16,30 @@ _SERVICE_UNAVAILABLE: Final = 503
 
 
 class Admin:
-    """The listener and its three pages.
+    """The listener, from the first moment on, and its three pages.
 
     Args:
         settings: where it listens.
         trouble: tells in one line why the proxy is not ready; None: it is.
-        metrics: what /metrics shows.
+        metrics: returns what /metrics shows.
+
+    Attributes:
+        url: where it is, with the real port where 0 was configured.
+
+    Raises:
+        CannotListen: the address is taken, or not this machine's.
     """
 
-    def __init__(self, settings: schema.Admin, trouble: Callable[[], str | None], metrics: Metrics):
-        self._settings = settings
+    def __init__(
+        self,
+        settings: schema.Admin,
+        trouble: Callable[[], str | None],
+        metrics: Callable[[], Awaitable[Collected]],
+    ):
         self._trouble = trouble
         self._metrics = metrics
+        self._sockets = bind(settings.host, settings.port)
+        self.url = url_of(self._sockets[0])
         application = web.Application(middlewares=[Recorder().middleware, answer_errors])
         application.on_response_prepare.extend([drop_additions, mark])
         application.router.add_get("/healthz", self._healthz)
@@ -35,18 +47,9 @@ class Admin:
         application.router.add_get("/metrics", self._show_metrics)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0)
 
-    @property
-    def url(self) -> str:
-        """Where it is, with the real port where 0 was configured."""
-        return url_of(self._runner)
-
     async def start(self) -> None:
-        """Listen.
-
-        Raises:
-            CannotListen: the address is taken, or not this machine's.
-        """
-        await listen(self._runner, self._settings.host, self._settings.port)
+        """Answer."""
+        await serve(self._runner, self._sockets)
 
     async def stop(self) -> None:
         """Close the listener and its connections."""
@@ -62,5 +65,5 @@ class Admin:
         return web.Response(text=f"not ready: {trouble}\n", status=_SERVICE_UNAVAILABLE)
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
-        page, content_type = self._metrics.page(request.headers.get("Accept", ""))
-        return web.Response(body=page, headers={"Content-Type": content_type})
+        body, content_type = page(await self._metrics(), request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})

@@ -1,28 +1,31 @@
 """The proxy as a whole: its routes, its start and its stop."""
 
 import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, TextIO
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from proxy.config.lasting import keep
 from proxy.config.schema import Configuration
 from proxy.errors import CannotListen
-from proxy.server.access_log import AccessLog, open_log, tell_start
-from proxy.server.admin import Admin
+from proxy.server.access_log import AccessLog, open_log, tell_reload, tell_start
 from proxy.server.body import expect_nothing
 from proxy.server.connections import ClientRunner
-from proxy.server.doors import Doors
 from proxy.server.failures import answer_errors
-from proxy.server.health import Health
-from proxy.server.listening import listen, url_of
+from proxy.server.generation import Generation, generation_of
+from proxy.server.listening import bind, serve, url_of
 from proxy.server.metrics import Metrics
+from proxy.server.oversight import STOPPING, Oversight
 from proxy.server.passthrough import drop_additions
+from proxy.server.places import Places
 from proxy.server.recorder import Recorder, mark
-from proxy.server.service import Service
 from proxy.server.stopping import cut_off
-from proxy.server.tls import in_front
+from proxy.server.tls import in_front, renew
 from proxy.wire.requests import Endpoint
 
 #: What is understood, and under which paths. LocalAI and old clients know them without /v1, too.
@@ -50,21 +53,28 @@ class Proxy:
     Args:
         configuration: all that it does.
         log: where the log goes; None: standard error.
+        sockets: where it listens; None: where the configuration says.
     """
 
-    def __init__(self, configuration: Configuration, log: TextIO | None = None):
+    def __init__(
+        self,
+        configuration: Configuration,
+        log: TextIO | None = None,
+        *,
+        sockets: Sequence[socket.socket] | None = None,
+    ):
         self._configuration = configuration
-        self._doors = Doors(configuration)
+        self._log_stream = log
         self._log = open_log(configuration.log, log)
         self._recorder = Recorder()
-        self._metrics = Metrics(configuration.upstreams, self._recorder.streams)
-        access_log = AccessLog(self._log, debug=configuration.log.level == "debug")
-        self._recorder.listeners = (access_log, self._metrics)
-        self._service: Service  # made by start(): it needs the event loop
-        self._admin: Admin | None = None
-        self._health: Health | None = None
+        self._places = Places()
+        self._sockets = sockets
+        self._generation: Generation  # made by start(): it needs the event loop
+        self._oversight: Oversight | None = None
+        self._context: ssl.SSLContext | None = None
         self._draining = False
         self._requests: set[asyncio.Task[object]] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Lock()
         self._runner = ClientRunner(
             self._application(),
@@ -76,16 +86,19 @@ class Proxy:
             max_field_size=_HEADER_LIMIT,
             shutdown_timeout=_LAST_WORDS,
         )
+        self.metrics = Metrics(self._recorder.streams)
 
     @property
     def url(self) -> str:
         """Where clients find it, with the real port where 0 was configured."""
-        return url_of(self._runner, "https" if self._configuration.listen.tls else "http")
+        if not self._sockets:
+            raise RuntimeError("the proxy has not been started")
+        return url_of(self._sockets[0], "https" if self._context else "http")
 
     @property
     def admin_url(self) -> str | None:
         """Where the operator finds health and metrics; None: nowhere."""
-        return None if self._admin is None else self._admin.url
+        return None if self._oversight is None else self._oversight.url
 
     async def start(self) -> None:
         """Listen.
@@ -95,18 +108,46 @@ class Proxy:
             ConfigurationError: a certificate or key is none.
         """
         configuration, there = self._configuration, self._configuration.listen
-        context = in_front(there.tls) if there.tls else None
-        self._service = Service(configuration)
+        self._context = in_front(there.tls) if there.tls else None
+        generation = Generation(configuration, self._places)
         try:
-            await listen(self._runner, there.host, there.port, path=there.path, context=context)
-            if configuration.admin is not None:
-                self._admin = Admin(configuration.admin, self._trouble, self._metrics)
-                await self._admin.start()
-                self._health = Health(configuration.upstreams, self._metrics.mark)
+            self._sockets = self._sockets or bind(there.host, there.port, path=there.path)
+            self._oversight = Oversight(configuration, self.metrics.mark, self._collected)
         except CannotListen:
-            await self.stop()
+            for listener in self._sockets or ():
+                listener.close()
+            await generation.close()
             raise
+        self._follow(configuration, generation)
+        await serve(self._runner, self._sockets, self._context)
+        await self._oversight.start(configuration.upstreams)
         tell_start(self._log, configuration, self.url, self.admin_url)
+
+    async def reload(self, configuration: Configuration) -> None:
+        """Put a new configuration in force; requests that run keep the one under which they came.
+
+        Where it listens cannot change: the log tells of what has been kept.
+
+        Args:
+            configuration: the new one.
+
+        Raises:
+            ConfigurationError: a certificate or key in it is none. The old one stays in force.
+        """
+        configuration, kept = keep(self._configuration, configuration)
+        if configuration.listen.tls:
+            in_front(configuration.listen.tls)
+        old, generation = self._generation, Generation(configuration, self._places)
+        if self._context and configuration.listen.tls:
+            renew(self._context, configuration.listen.tls)
+        self._log = open_log(configuration.log, self._log_stream)
+        self._follow(configuration, generation)
+        retiring = asyncio.create_task(old.retire())
+        self._retiring.add(retiring)
+        retiring.add_done_callback(self._retiring.discard)
+        if self._oversight is not None:
+            await self._oversight.follow(configuration.upstreams)
+        tell_reload(self._log, configuration, kept)
 
     async def stop(self) -> None:
         """Be ready no more, then listen no more, let requests end for as long as `drain`, and close all.
@@ -114,6 +155,8 @@ class Proxy:
         A request that does not end in time is cut off: its client gets an error, and no `[DONE]`.
         """
         self._draining = True
+        if self._oversight is not None:
+            self._oversight.hindrance = STOPPING
         async with self._stopping:
             await self._listen_no_more()
             await _end_of(self._requests, self._configuration.drain)
@@ -121,11 +164,21 @@ class Proxy:
                 cut_off(request)
             await _end_of(self._requests, _LAST_WORDS)
             await self._runner.cleanup()
-            await self._service.close()
-            if self._health is not None:
-                await self._health.close()
-            if self._admin is not None:
-                await self._admin.stop()
+            if self._retiring:
+                await asyncio.wait(self._retiring, timeout=_LAST_WORDS)
+            await self._generation.close()
+            if self._oversight is not None:
+                await self._oversight.close()
+
+    def _follow(self, configuration: Configuration, generation: Generation) -> None:
+        self._configuration = configuration
+        self._generation = generation
+        self.metrics.follow(configuration.upstreams)
+        access_log = AccessLog(self._log, debug=configuration.log.level == "debug")
+        self._recorder.listeners = (access_log, self.metrics)
+
+    async def _collected(self) -> Metrics:
+        return self.metrics
 
     async def _listen_no_more(self) -> None:
         """Close the listener, and the connections on which nothing is asked."""
@@ -134,12 +187,6 @@ class Proxy:
         if self._runner.server is not None:
             await asyncio.sleep(0)  # what has come until now is being served then
             self._runner.server.pre_shutdown()
-
-    def _trouble(self) -> str | None:
-        """Say why no requests should come; None: they can."""
-        if self._draining:
-            return "The proxy is stopping."
-        return None if self._health is None else self._health.trouble
 
     def _application(self) -> web.Application:
         application = web.Application(
@@ -157,34 +204,34 @@ class Proxy:
         route("*", _ANY, self._other)
         return application
 
-    # Doors and service are looked up for each request, so that new ones can take their place.
-
     @web.middleware
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        return await self._doors.let_in(request, handler)
+        return await generation_of(request).doors.let_in(request, handler)
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:
-        self._doors.mark(request, response)
+        generation_of(request).doors.mark(request, response)
         if self._draining and response.status != _SWITCHING_PROTOCOLS:
             response.force_close()
             response.headers["Connection"] = "close"
 
     async def _generate(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
-        return await self._service.generate(endpoint, request)
+        return await generation_of(request).service.generate(endpoint, request)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
-        return await self._service.models(request)
+        return await generation_of(request).service.models(request)
 
     async def _other(self, request: web.Request) -> web.StreamResponse:
-        return await self._service.other(request)
+        return await generation_of(request).service.other(request)
 
     @web.middleware
     async def _keep_count(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Know the requests that run, to wait for them at the end."""
+        """Know the requests that run, to wait for their ends; each belongs to the generation in force."""
         task = asyncio.current_task()
-        if task is not None:
-            self._requests.add(task)
-            task.add_done_callback(self._requests.discard)
+        if task is None:
+            raise RuntimeError("aiohttp serves requests in tasks")
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        self._generation.take(request, task)
         return await handler(request)
 
 

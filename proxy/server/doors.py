@@ -13,6 +13,7 @@ from proxy.server.forwarding import Forwarding
 from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
 from proxy.server.passthrough import target_of
 from proxy.server.paths import check_target
+from proxy.server.places import Places
 from proxy.server.record import record_of
 
 #: The path that needs no key, so that what watches the proxy needs none.
@@ -27,12 +28,13 @@ class Doors:
 
     Args:
         configuration: the keys and limits in it.
+        places: counts the requests inside.
     """
 
-    def __init__(self, configuration: Configuration):
+    def __init__(self, configuration: Configuration, places: Places):
         self._keys = Keys(configuration.clients.api_keys)
         self._limit = configuration.limits.streams
-        self._inside = 0
+        self._places = places
         self._cors = Cors(configuration.cors.origins)
         self._forwarding = Forwarding(configuration.trusted_proxies)
 
@@ -54,13 +56,13 @@ class Doors:
             record_of(request).client = self._keys.check(request.headers)
         check_target(target_of(request))
         request[TOWARDS_UPSTREAM] = self._headers(request)
-        if 0 < self._limit <= self._inside:
+        if 0 < self._limit <= self._places.taken:
             raise Overloaded(f"All {self._limit} places for requests are taken. Try again later.")
-        self._inside += 1
+        self._places.take()
         try:
             return await handler(request)
         finally:
-            self._inside -= 1
+            self._places.leave()
 
     def mark(self, request: web.Request, response: web.StreamResponse) -> None:
         """Complete the head of a response, whatever it is."""

@@ -23,27 +23,43 @@ class Health:
     """What is known of the upstreams. To be made while the event loop runs.
 
     Args:
-        upstreams: the settings of each, by name.
         tell: is told each time that one has been asked.
     """
 
-    def __init__(self, upstreams: Mapping[str, schema.Upstream], tell: Told):
+    def __init__(self, tell: Told):
         self._tell = tell
+        self._upstreams: Mapping[str, schema.Upstream] = {}
         #: Why an upstream does not live; None: it does. Not in there: it has not been asked yet.
         self._states: dict[str, str | None] = {}
-        self._asking = [
-            asyncio.create_task(self._watch(name, settings))
-            for name, settings in upstreams.items()
-            if settings.health.interval
-        ]
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._trusted = False
+
+    async def follow(self, upstreams: Mapping[str, schema.Upstream]) -> None:
+        """Ask these upstreams. What is known of one whose settings are the same stays known.
+
+        Args:
+            upstreams: the settings of each, by name.
+        """
+        before, self._upstreams = self._upstreams, upstreams
+        changed = {name for name in before if upstreams.get(name) != before[name]}
+        await self._forget(changed)
+        for name, settings in upstreams.items():
+            if settings.health.interval and name not in self._asking:
+                self._asking[name] = asyncio.create_task(self._watch(name, settings))
         self._trusted = any(not settings.health.interval for settings in upstreams.values())
 
     async def close(self) -> None:
         """Ask no more."""
-        for task in self._asking:
+        await self._forget(set(self._asking))
+
+    async def _forget(self, names: set[str]) -> None:
+        ended = [self._asking.pop(name) for name in names & self._asking.keys()]
+        for task in ended:
             task.cancel()
-        if self._asking:
-            await asyncio.wait(self._asking)
+        if ended:
+            await asyncio.wait(ended)
+        for name in names:
+            self._states.pop(name, None)
 
     @property
     def trouble(self) -> str | None:

@@ -4,12 +4,11 @@ Labels hold names of the configuration and words of ours, never what a client ch
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import accumulate
-from typing import Final
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -24,11 +23,10 @@ class Metrics:
     """The metrics of one proxy, in a registry of their own.
 
     Args:
-        upstreams: the names of those that are configured.
         streams: tells how many streams of an upstream run.
     """
 
-    def __init__(self, upstreams: Iterable[str], streams: Callable[[str], int]):
+    def __init__(self, streams: Callable[[str], int]):
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "straightwire_requests_total",
@@ -70,14 +68,8 @@ class Metrics:
             ["upstream"],
             registry=registry,
         )
-        in_flight = Gauge(
-            "straightwire_streams_in_flight",
-            "Streams that run.",
-            ["upstream"],
-            registry=registry,
-        )
-        for name in upstreams:
-            in_flight.labels(name).set_function(partial(streams, name))
+        self._in_flight = _InFlight(streams)
+        registry.register(self._in_flight)
 
     def __call__(self, record: Record) -> None:
         """Count a request that has ended."""
@@ -94,14 +86,55 @@ class Metrics:
         if record.pace is not None:
             self._gaps.add(upstream, record.pace)
 
+    def follow(self, upstreams: Iterable[str]) -> None:
+        """Show these upstreams; of others, only what is still counted."""
+        for gone in self._in_flight.follow(set(upstreams)):
+            self._up.remove(gone)
+
     def mark(self, upstream: str, *, up: bool) -> None:
         """Note whether an upstream lives."""
         self._up.labels(upstream).set(up)
 
-    def page(self, accept: str) -> tuple[bytes, str]:
-        """Return the metrics, and the content type of the form that `accept` asks for."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+    def collect(self) -> list[Metric]:
+        """Return all that has been counted."""
+        return list(self._registry.collect())
+
+
+class Collected(Protocol):
+    """What has metrics to show."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Return them."""
+
+
+def page(metrics: Collected, accept: str) -> tuple[bytes, str]:
+    """Return metrics as they are scraped, and the content type of the form that `accept` asks for."""
+    encode, content_type = choose_encoder(accept)
+    return encode(metrics), content_type
+
+
+class _InFlight(Collector):
+    """The streams that run: those of upstreams that are configured, or were when the stream began."""
+
+    def __init__(self, streams: Callable[[str], int]):
+        self._upstreams: set[str] = set()
+        self._known: set[str] = set()
+        self._streams = streams
+
+    def follow(self, upstreams: set[str]) -> set[str]:
+        """Take the names of those that are configured now; return those that are no more."""
+        gone, self._upstreams = self._upstreams - upstreams, upstreams
+        self._known |= upstreams
+        return gone
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the gauge as it stands."""
+        family = GaugeMetricFamily("straightwire_streams_in_flight", "Streams that run.", labels=["upstream"])
+        for name in sorted(self._known):
+            streams = self._streams(name)
+            if streams or name in self._upstreams:
+                family.add_metric([name], streams)
+        yield family
 
 
 class _Gaps(Collector):

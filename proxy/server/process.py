@@ -4,13 +4,13 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 from proxy.config.schema import Configuration
-from proxy.server.access_log import LibraryLog, open_log
+from proxy.errors import ConfigurationError
+from proxy.server.access_log import LibraryLog, open_log, tell_mistakes
 from proxy.server.app import Proxy
 
 try:
@@ -33,7 +33,7 @@ def run(
     """Run the proxy until it is told to stop, and return the exit status.
 
     Args:
-        configure: reads the configuration.
+        configure: reads the configuration, at the start and at each SIGHUP.
         beside: what runs as long as the proxy does, in the same event loop.
         announce: is given the proxy's URL once it listens.
 
@@ -42,39 +42,51 @@ def run(
         CannotListen: its address is taken, or not this machine's.
     """
     configuration = configure()
-    logging.getLogger().addHandler(LibraryLog(open_log(configuration.log)))
+    process = _Process(configure, configuration)
     with asyncio.Runner(loop_factory=LOOP) as runner:
-        return runner.run(_serve(configuration, beside or nullcontext(), announce))
+        return runner.run(process.serve(beside or nullcontext(), announce))
 
 
-async def _serve(
-    configuration: Configuration,
-    beside: AbstractAsyncContextManager[Any],
-    announce: Callable[[str], None] | None,
-) -> int:
-    stop = asyncio.Event()
+class _Process:
+    def __init__(self, configure: Callable[[], Configuration], configuration: Configuration):
+        self._configure = configure
+        self._proxy = Proxy(configuration)
+        self._log = open_log(configuration.log)
+        self._library_log = LibraryLog(self._log)
+        self._stop = asyncio.Event()
+        self._hung_up = asyncio.Event()
 
-    def told() -> None:
-        if stop.is_set():  # told twice: at once
+    async def serve(
+        self, beside: AbstractAsyncContextManager[Any], announce: Callable[[str], None] | None
+    ) -> int:
+        logging.getLogger().addHandler(self._library_log)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
+        async with beside:
+            await self._proxy.start()
+            reloading = asyncio.create_task(self._reload_when_told())
+            if announce is not None:
+                announce(self._proxy.url)
+            await self._stop.wait()
+            reloading.cancel()
+            await self._proxy.stop()
+        return DONE
+
+    def _told_to_stop(self) -> None:
+        if self._stop.is_set():  # told twice: at once
             os._exit(ENDED_AT_ONCE)
-        stop.set()
+        self._stop.set()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told)
-    loop.add_signal_handler(signal.SIGHUP, _hung_up)
-    async with beside:
-        proxy = Proxy(configuration)
-        await proxy.start()
-        if announce is not None:
-            announce(proxy.url)
-        await stop.wait()
-        await proxy.stop()
-    return DONE
-
-
-def _hung_up() -> None:
-    """Say what SIGHUP does not do yet; unhandled, it would end the process and every stream with it."""
-    sys.stderr.write(
-        "straightwire: the configuration is read at the start only; restart to have it read again\n"
-    )
+    async def _reload_when_told(self) -> None:
+        while await self._hung_up.wait():
+            self._hung_up.clear()
+            try:
+                # Beside the event loop: a large file takes longer to read than a stream may wait.
+                configuration = await asyncio.to_thread(self._configure)
+                await self._proxy.reload(configuration)
+            except ConfigurationError as error:
+                tell_mistakes(self._log, error)
+                continue
+            self._log = self._library_log.log = open_log(configuration.log)

@@ -208,7 +208,7 @@ def test_demo_serves_until_it_is_told_to_stop(served):
     assert stream.startswith(b'data: {"id":"chatcmpl-')
     assert stream.endswith(b"data: [DONE]\n\n")
     process.send_signal(signal.SIGHUP)
-    while "restart to have it read again" not in process.stderr.readline():
+    while " reloaded" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 0

@@ -1,0 +1,102 @@
+"""What the signals do to a process that serves: to one, and to several workers."""
+
+import asyncio
+import signal
+
+from tests.cli.serving import serving
+from tests.plain_client import PlainClient
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, chunk, soon
+from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
+from tests.server.test_admin import get
+from tests.server.test_doors import begin, held
+from tests.server.test_stopping import refused
+
+STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)
+BEGUN = stays(STREAM_HEAD, chunk(ROLE))
+
+
+async def test_sigterm_lets_the_stream_end_and_is_done(tmp_path):
+    async with (
+        Scripted(held) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml") as served,
+        PlainClient(served.url) as client,
+    ):
+        await begin(client)
+        served.process.send_signal(signal.SIGTERM)
+        await refused(served.url)
+        assert await get(served.admin_url, "/readyz") == (503, "not ready: The proxy is stopping.\n")
+        assert await get(served.admin_url, "/healthz") == (200, "alive\n")
+        upstream.talks[0].go.set()
+
+        assert b"".join(await client.chunks()) == STOP + DONE
+        assert await served.ended() == 0
+
+
+async def test_sigint_cuts_off_what_outlasts_drain(tmp_path):
+    async with (
+        Scripted(BEGUN) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", drain="50ms") as served,
+        PlainClient(served.url) as client,
+    ):
+        await begin(client)
+        served.process.send_signal(signal.SIGINT)
+
+        assert error_of((await client.chunks())[-1])["code"] == "proxy_stopped"
+        assert await served.ended() == 0
+
+
+async def test_a_second_signal_ends_at_once(tmp_path):
+    async with (
+        Scripted(BEGUN) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", drain="1h") as served,
+        PlainClient(served.url) as client,
+    ):
+        await begin(client)
+        served.process.send_signal(signal.SIGTERM)
+        await refused(served.url)
+        served.process.send_signal(signal.SIGTERM)
+
+        assert await served.ended() == 1
+        await soon(upstream.talks[0].gone.wait())
+
+
+async def test_sighup_reads_the_configuration_again(tmp_path):
+    async with (
+        Scripted(held) as old,
+        Scripted(STREAM) as new,
+        serving(old, tmp_path / "proxy.yaml") as served,
+        PlainClient(served.url) as early,
+        PlainClient(served.url) as late,
+    ):
+        await begin(early)
+        served.configure("upstreams: {local: {url: 1}}\nrepairs: {repeated-rol: false}\n")
+        served.process.send_signal(signal.SIGHUP)
+        first, second = await served.lines("not reloaded", 2)
+        assert first["reason"].startswith(f"{tmp_path}/proxy.yaml:1: upstreams.local.url: ")
+        assert second["reason"].startswith(f"{tmp_path}/proxy.yaml:2: repairs.repeated-rol: ")
+
+        served.configure(upstreams={"local": {"url": new.url, "health": {"interval": 0}}})
+        served.process.send_signal(signal.SIGHUP)
+        await served.line("reloaded")
+        await late.post(PATH, QUESTION)
+        await late.head()
+        assert await late.chunks() == WHOLE
+
+        old.talks[0].go.set()
+        assert b"".join(await early.chunks()) == STOP + DONE
+        assert len(old.talks) == 1
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == 0
+
+
+async def test_sighups_in_a_row_end_with_the_last_configuration(tmp_path):
+    async with Scripted(STREAM) as upstream, serving(upstream, tmp_path / "proxy.yaml") as served:
+        served.process.send_signal(signal.SIGHUP)
+        served.configure(clients={"api_keys": ["sk-new"]})
+        served.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(20):
+            status = 200
+            while status != 401:
+                async with PlainClient(served.url) as client:
+                    await client.post(PATH, QUESTION)
+                    status = (await client.head()).status
