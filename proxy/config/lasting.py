@@ -1,6 +1,10 @@
-"""What a running process cannot change any more: where it listens, and how many processes it is."""
+"""What a running process cannot change any more: where it listens, how many processes it is, its traces."""
+
+from typing import Final
 
 from proxy.config.schema import Configuration
+
+_LASTING: Final = ("admin", "workers", "tracing")
 
 
 def keep(old: Configuration, new: Configuration) -> tuple[Configuration, list[str]]:
@@ -15,9 +19,9 @@ def keep(old: Configuration, new: Configuration) -> tuple[Configuration, list[st
     if (old.listen.tls is None) != (new.listen.tls is None):
         kept.append("listen.tls")
         listen["tls"] = old.listen.tls
-    kept += [key for key in ("admin", "workers") if differs(key, old, new)]
-    lasting = {"listen": new.listen.model_copy(update=listen), "admin": old.admin, "workers": old.workers}
-    return new.model_copy(update=lasting), kept
+    kept += [key for key in _LASTING if differs(key, old, new)]
+    lasting = {key: getattr(old, key) for key in _LASTING}
+    return new.model_copy(update=lasting | {"listen": new.listen.model_copy(update=listen)}), kept
 
 
 def differs(key: str, old: object, new: object) -> bool:

@@ -203,6 +203,9 @@ class Configuration(Section):
     drain: Duration = Field(default=30.0, description="for running streams at the end")
     repairs: Switches = Field(default={}, description="true or false by name, over their defaults")
     log: Log = Field(default_factory=Log)
+    tracing: Switch = Field(
+        default=False, description="OpenTelemetry spans, sent where OTEL_EXPORTER_OTLP_ENDPOINT says"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -18,12 +18,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from proxy.config.schema import Configuration, Log
 from proxy.errors import StraightwireError
-from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR, Record
-
-#: Endings that are nobody's failure but the client's own.
-_USUAL: Final = frozenset({COMPLETE, CLIENT_GONE, "refused", "unauthenticated"})
-#: The most that is shown of what a client chose, in characters.
-_SHOWN: Final = 128
+from proxy.server.record import INTERNAL_ERROR, USUAL, Record, shown
 
 
 def open_log(settings: Log, stream: TextIO | None = None) -> FilteringBoundLogger:
@@ -97,7 +92,7 @@ class AccessLog:
         with suppress(OSError):
             if record.outcome == INTERNAL_ERROR:
                 self._log.error("request", **line)
-            elif record.outcome in _USUAL:
+            elif record.outcome in USUAL:
                 self._log.info("request", **line)
             else:
                 self._log.warning("request", **line)
@@ -136,11 +131,11 @@ def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> 
 def _line(record: Record) -> dict[str, Any]:
     line = {
         "request_id": record.request_id,
-        "method": _shown(record.method),
-        "path": _shown(record.path),
+        "method": shown(record.method),
+        "path": shown(record.path),
         "client": record.client,
         "upstream": record.upstream or None,
-        "model": None if record.model is None else _shown(record.model),
+        "model": None if record.model is None else shown(record.model),
         "status": record.status,
         "outcome": record.outcome,
         "reason": record.reason,
@@ -169,11 +164,6 @@ def _defect(error: Exception, *, whole: bool) -> dict[str, Any]:
     if whole:
         told["traceback"] = "".join(traceback.format_list(frames))
     return told
-
-
-def _shown(text: str) -> str:
-    text = text if text.isprintable() else ascii(text)[1:-1]
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _for_people(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

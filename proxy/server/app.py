@@ -26,6 +26,7 @@ from proxy.server.places import Places
 from proxy.server.recorder import Recorder, mark
 from proxy.server.stopping import cut_off
 from proxy.server.tls import in_front, renew
+from proxy.server.tracing import Tracing
 from proxy.wire.requests import Endpoint
 
 #: What is understood, and under which paths. LocalAI and old clients know them without /v1, too.
@@ -67,6 +68,7 @@ class Proxy:
         self._log_stream = log
         self._log = open_log(configuration.log, log)
         self._recorder = Recorder()
+        self._tracing = Tracing() if configuration.tracing else None
         self._places = Places()
         self._sockets = sockets
         self._generation: Generation  # made by start(): it needs the event loop
@@ -169,6 +171,8 @@ class Proxy:
             await self._generation.close()
             if self._oversight is not None:
                 await self._oversight.close()
+            if self._tracing is not None:
+                await self._tracing.close()
 
     def _follow(self, configuration: Configuration, generation: Generation) -> None:
         self._configuration = configuration
@@ -189,8 +193,9 @@ class Proxy:
             self._runner.server.pre_shutdown()
 
     def _application(self) -> web.Application:
+        outermost = [self._tracing.middleware] if self._tracing else []
         application = web.Application(
-            middlewares=[self._recorder.middleware, self._keep_count, answer_errors, self._let_in]
+            middlewares=[*outermost, self._recorder.middleware, self._keep_count, answer_errors, self._let_in]
         )
         application.on_response_prepare.extend([drop_additions, mark, self._mark])
         route = partial(application.router.add_route, expect_handler=expect_nothing)

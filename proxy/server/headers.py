@@ -12,6 +12,8 @@ Headers = CIMultiDict[str]
 
 #: Where a request keeps the fields that its upstream gets.
 TOWARDS_UPSTREAM: Final = web.RequestKey[Headers]("towards_upstream")
+#: Where a request keeps the fields that put its upstream into the same trace.
+PROPAGATED: Final = web.RequestKey[Mapping[str, str]]("propagated")
 
 #: RFC 9110, section 7.6.1, with what older specifications named; and `trailer`, as trailers stop here.
 _HOP_BY_HOP: Final = frozenset(
@@ -72,4 +74,5 @@ def towards_upstream(request: web.Request) -> Headers:
     """
     headers = request[TOWARDS_UPSTREAM].copy()
     headers["X-Request-ID"] = record_of(request).request_id
+    headers.update(request.get(PROPAGATED, {}))
     return headers

@@ -33,6 +33,10 @@ _SANE: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 COMPLETE: Final = "complete"
 CLIENT_GONE: Final = "client_gone"
 INTERNAL_ERROR: Final = "internal_error"
+#: Endings that are nobody's failure but the client's own.
+USUAL: Final = frozenset({COMPLETE, CLIENT_GONE, "refused", "unauthenticated"})
+#: The most that is shown of what a client chose, in characters.
+_SHOWN: Final = 128
 #: The status of a request whose client left before it got one; nginx counts them so, too.
 CLIENT_CLOSED_REQUEST: Final = 499
 
@@ -144,6 +148,12 @@ def open_record(request: web.BaseRequest) -> Record:
 def record_of(request: web.Request) -> Record:
     """Return the record of a request."""
     return request[_RECORD]
+
+
+def shown(text: str) -> str:
+    """Return what a client chose in a form that breaks no line, and is not long."""
+    text = text if text.isprintable() else ascii(text)[1:-1]
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
 
 
 def _outcome(error: StraightwireError) -> str:

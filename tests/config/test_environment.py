@@ -78,6 +78,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "log": ("{level: debug}", ...),
     "log.level": ("debug", "debug"),
     "log.format": ("json", "json"),
+    "tracing": ("true", True),
 }
 #: What a key needs beside it, to be a whole configuration.
 BESIDE = {

@@ -171,7 +171,12 @@ async def test_log_follows():
 
 async def test_what_needs_a_restart_is_told_and_the_rest_comes_into_force():
     log = io.StringIO()
-    changes = {"listen": {"host": "127.0.0.2", "port": 1}, "admin": {"port": 1}, "workers": 3}
+    changes = {
+        "listen": {"host": "127.0.0.2", "port": 1},
+        "admin": {"port": 1},
+        "workers": 3,
+        "tracing": True,
+    }
     async with (
         Scripted(serves(EMPTY)) as upstream,
         running(upstream, logged=log, log={"format": "json"}) as proxy,
@@ -184,7 +189,7 @@ async def test_what_needs_a_restart_is_told_and_the_rest_comes_into_force():
 
     told = [json.loads(line) for line in log.getvalue().splitlines()]
     kept = [line["key"] for line in told if line["event"] == "kept"]
-    assert kept == ["listen.host", "listen.port", "admin", "workers"]
+    assert kept == ["listen.host", "listen.port", "admin", "workers", "tracing"]
 
 
 async def test_configuration_whose_certificate_is_none_leaves_the_old_one(tmp_path):
