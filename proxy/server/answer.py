@@ -5,6 +5,7 @@ broken, takes a reset for the end of a body without a length, and hides what cam
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,6 +17,9 @@ from proxy.wire.bodies import reported_error
 
 #: What is read of an upstream's error, in bytes; what matters stands at its beginning.
 _ERROR_LIMIT: Final = 65536
+
+#: Takes what one read brought; says whether more can come at once.
+Take = Callable[[bytes], bool]
 
 
 class Answer:
@@ -73,6 +77,18 @@ class Answer:
         if not data and self._failure is not None:
             raise self._failure
         return data
+
+    async def forward(self, take: Take) -> None:
+        """Hand over what arrives, as it arrives, until `take` wants no more for now.
+
+        Args:
+            take: is given what `read` would return; says whether it can be given more at once.
+
+        Raises:
+            UpstreamError: as from `read`.
+        """
+        while take(await self.read()):
+            pass
 
     async def reported(self) -> UpstreamError:
         """Return the error that this answer is, its status being no 2xx, in whatever form it came."""

@@ -1,8 +1,8 @@
 """One upstream answer into one client answer: the only loop between the two sockets.
 
-There is no queue in it and no second task: a read, what the rewriter makes of it, a write that waits for
-the client. Whatever ends it closes the upstream's connection, the client's leaving (which cancels it) above
-all, so that the model stops.
+There is no queue in it and no second task: what a read brought, what the rewriter makes of it, a write; and
+a wait where the client does not keep up. Whatever ends it closes the upstream's connection, the client's
+leaving (which cancels it) above all, so that the model stops.
 """
 
 import asyncio
@@ -43,6 +43,7 @@ class StreamRelay:
         self._stream = ClientStream(request)
         self._silence = Silence(patience, self._stream, rewriter)
         self._upstream_headers: Headers | None = None
+        self._last_frames: Sequence[bytes] = ()
 
     async def run(self, body: bytes) -> web.StreamResponse:
         """Ask the upstream, and answer the client: with a stream, or with a status while nothing has left.
@@ -91,12 +92,17 @@ class StreamRelay:
         self._silence.listen(answer)
         if not 200 <= answer.status < 300:
             raise await answer.reported()
+        while not self._rewriter.ended:
+            await answer.forward(self._take)
+            await self._stream.settle()
+        return self._last_frames
+
+    def _take(self, data: bytes) -> bool:
+        """Rewrite what one read brought, b"" at the end, and send it; say whether more can come at once."""
         rewriter = self._rewriter
-        while True:
-            data = await answer.read()
-            frames = rewriter.receive_data(data) if data else rewriter.receive_eof()
-            self._silence.note(frames)
-            if rewriter.ended:
-                return frames
-            if frames:
-                await self._stream.send(frames)
+        frames = rewriter.receive_data(data) if data else rewriter.receive_eof()
+        self._silence.note(frames)
+        if rewriter.ended:
+            self._last_frames = frames
+            return False
+        return not frames or self._stream.write(frames)

@@ -22,8 +22,10 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 class ClientStream:
     """The response to a request for a stream.
 
-    A write waits as long as the client has not taken enough of what was written before; there is no other
-    flow control. A client that has gone shows as `ConnectionResetError`, from any method.
+    Frames go straight to the client's transport, in chunks that are framed here: aiohttp's writer would
+    cost more than all else that happens to a frame. The transport says when the client has not taken enough
+    of what was written before; there is no other flow control. A client that has gone shows as
+    `ConnectionResetError`, from any method.
 
     Args:
         request: the client's.
@@ -35,8 +37,10 @@ class ClientStream:
     def __init__(self, request: web.Request):
         self.size = 0
         self._request = request
+        self._protocol = request.protocol
         self._response = web.StreamResponse(headers=_HEADERS)
         self._chunked = request.version >= HttpVersion11
+        self._kept = b""  # frames for a stream that has not been opened
         if not self._chunked:
             self._response.force_close()  # HTTP/1.0 knows no other end of such a body
 
@@ -53,39 +57,55 @@ class ClientStream:
                     self._response.headers.add(name, value)
 
     async def open(self) -> None:
-        """Send the head."""
-        await self._writer()
-
-    async def send(self, frames: Sequence[bytes]) -> None:
-        """Send frames, each an HTTP chunk of its own, in one write. Opens the stream if it must."""
-        data = self._encode(frames)
-        await (await self._writer()).write(data)
-        self.size += len(data)
-
-    async def keep_alive(self) -> None:
-        """Send a comment, which clients skip, lest something in between take the silence for the end."""
-        await self.send([_COMMENT])
-
-    async def end(self, frames: Sequence[bytes]) -> web.StreamResponse:
-        """Send the last frames and end the body, properly."""
-        writer = await self._writer()
-        data = self._encode(frames) + (_LAST_CHUNK if self._chunked else b"")
-        await writer.write(data)
-        self.size += len(data)
-        await self._response.write_eof()
-        return self._response
-
-    async def _writer(self) -> StreamWriter:
-        """Return the writer of the opened response.
-
-        aiohttp's own chunking costs a write for every chunk, and with asyncio's loop a system call. So the
-        chunks are framed here, and it has to let them pass.
-        """
+        """Send the head, and what has been kept for this moment."""
         writer = await self._response.prepare(self._request)
         if not isinstance(writer, StreamWriter):
             raise TypeError(f"aiohttp writes responses with {type(writer)}")
-        writer.chunked = False
-        return writer
+        writer.chunked = False  # or it would end the body a second time
+        kept, self._kept = self._kept, b""
+        if kept:
+            self._send(kept)
+
+    def write(self, frames: Sequence[bytes]) -> bool:
+        """Send frames, each an HTTP chunk of its own, in one write; keep them if the stream is not open.
+
+        Returns:
+            Whether more can be written at once; if not, `settle` has to be awaited before.
+        """
+        data = self._encode(frames)
+        if not self.opened or self._kept:
+            self._kept += data
+            return False
+        self._send(data)
+        return not self._protocol.writing_paused
+
+    async def settle(self) -> None:
+        """Open the stream if there are frames for it; wait until the client has taken enough of them."""
+        if self._kept:
+            await self.open()
+        if self._protocol.writing_paused:
+            await self._request.writer.drain()
+
+    async def keep_alive(self) -> None:
+        """Send a comment, which clients skip, lest something in between take the silence for the end."""
+        await self.open()
+        self.write([_COMMENT])
+        await self.settle()
+
+    async def end(self, frames: Sequence[bytes]) -> web.StreamResponse:
+        """Send the last frames and end the body, properly."""
+        await self.open()
+        self._send(self._encode(frames) + (_LAST_CHUNK if self._chunked else b""))
+        await self.settle()
+        await self._response.write_eof()
+        return self._response
+
+    def _send(self, data: bytes) -> None:
+        transport = self._protocol.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("The client has gone.")
+        transport.write(data)
+        self.size += len(data)
 
     def _encode(self, frames: Sequence[bytes]) -> bytes:
         if not self._chunked:
