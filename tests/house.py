@@ -49,7 +49,12 @@ BUILTINS_NOT_IN_WIRE = {"__import__", "breakpoint", "eval", "exec", "input", "op
 
 #: Who may know aiohttp at all, and who may know its client.
 AIOHTTP_FLOORS = {"cli", "server", "demo"}
-CLIENT_MODULES = {"proxy.server.answer", "proxy.server.upstream", "proxy.server.upstream_connection"}
+CLIENT_MODULES = {
+    "proxy.server.answer",
+    "proxy.server.direct",
+    "proxy.server.upstream",
+    "proxy.server.upstream_connection",
+}
 
 LONGEST_MODULE = 300
 NAMES_WITHOUT_MEANING = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}

@@ -155,6 +155,9 @@ class Answer:
     def _inside_the_answer(self, error: BaseException) -> UpstreamError:
         if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
             return UpstreamMalformed(f"The answer of the upstream {self._host} cannot be decoded.")
+        return self._broken_off()
+
+    def _broken_off(self) -> UpstreamTruncated:
         return UpstreamTruncated(f"The upstream {self._host} broke off its answer.")
 
 

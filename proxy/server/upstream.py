@@ -26,6 +26,7 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.server.answer import Answer
+from proxy.server.direct import DirectAnswer, DirectResponse, connections
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
 from proxy.server.tls import towards
@@ -70,9 +71,11 @@ class Upstream:
         self._own_headers = _own_headers(settings)
         self._session = aiohttp.ClientSession(
             connector=Connector(
+                connections=connections(),
                 limit=settings.max_connections,
                 ssl=towards(settings.tls, f"upstreams.{name}.tls") if secure else True,
             ),
+            response_class=DirectResponse,
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie is one client's, never the next one's
             timeout=aiohttp.ClientTimeout(
                 total=None,
@@ -144,7 +147,10 @@ class Upstream:
             raise UpstreamMalformed(
                 f"The upstream {self.host} encoded its answer as {encoding!r}, though asked not to."
             )
-        return Answer(response, self.host, self._brought_home(response.headers))
+        own = self._brought_home(response.headers)
+        if isinstance(response, DirectResponse) and response.body is not None:
+            return DirectAnswer(response, self.host, own, response.body)
+        return Answer(response, self.host, own)
 
     async def open_websocket(
         self, target: str, *, headers: Mapping[str, str], protocols: Sequence[str]

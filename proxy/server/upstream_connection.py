@@ -132,8 +132,13 @@ class Connection(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's pool of connections, filled with ours."""
+    """aiohttp's pool of connections, filled with ours.
 
-    def __init__(self, **settings: Any):
+    Args:
+        connections: of which kind they are.
+        settings: aiohttp's.
+    """
+
+    def __init__(self, connections: type[Connection] = Connection, **settings: Any):
         super().__init__(**settings)
-        self._factory = partial(Connection, loop=self._loop)  # type: ignore[assignment] # theirs, specialised
+        self._factory = partial(connections, loop=self._loop)  # type: ignore[assignment] # theirs, specialised

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
+from proxy.server import direct
+
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every test on uvloop, which `serve` uses, and on asyncio's own loop, which it falls back to."""
@@ -41,3 +43,10 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock(loop)
     monkeypatch.setattr(loop, "time", clock.time)
     return clock
+
+
+@pytest.fixture(params=["direct", "plain"])
+def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the fast road from the upstream, and the one that every other version of aiohttp takes."""
+    if request.param == "plain":
+        monkeypatch.setattr(direct, "TRIED", ("0.",))

@@ -6,6 +6,8 @@ from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
 from tests.server.running import talking
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, answers, error_of, stays
 
+pytestmark = pytest.mark.usefixtures("road")
+
 UNTIL_CLOSED = STREAM_HEAD.replace(b"Transfer-Encoding: chunked", b"Connection: close")
 WITH_LENGTH = STREAM_HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: 9999")
 BEGUN = chunk(ROLE) + chunk(ONE)

@@ -9,6 +9,8 @@ from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chun
 from tests.server.running import running, talking
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, answers, event
 
+pytestmark = pytest.mark.usefixtures("road")
+
 LONG = event("x" * 16_000)
 #: More than what all buffers from the upstream to a client that does not read can hold.
 TOO_MUCH = 96 * 2**20

@@ -20,6 +20,8 @@ from tests.server.streams import (
     serves,
 )
 
+pytestmark = pytest.mark.usefixtures("road")
+
 
 def head(*fields: bytes, status: bytes = b"200 OK", version: bytes = b"1.1") -> bytes:
     """Make the head of an upstream's answer."""

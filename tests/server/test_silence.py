@@ -21,6 +21,8 @@ from tests.server.streams import (
     stays,
 )
 
+pytestmark = pytest.mark.usefixtures("road")
+
 COMMENT = b": keep-alive\n"
 
 

@@ -12,6 +12,8 @@ from proxy.server.upstream import Answer, Upstream
 from tests.scripted import STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.streams import PATH, answers, serves, stays
 
+pytestmark = pytest.mark.usefixtures("road")
+
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -198,3 +200,42 @@ async def test_upstream_that_does_not_read_its_request_is_left_at_once():
         server.talks[0].go.set()
 
         await soon(server.talks[0].gone.wait())
+
+
+def in_pieces(*pieces: bytes) -> Script:
+    """Make a script: answer in pieces, each sent when the test has heard of the one before."""
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        for piece in pieces:
+            await talk.send(piece)
+            await soon(talk.go.wait())
+            talk.go.clear()
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        STREAM_HEAD.replace(b"\r\n", b"\n"),
+        STREAM_HEAD.replace(b"chunked", b"Chunked").replace(b"event-stream", b"Event-Stream; charset=utf-8"),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 2000 + STREAM_HEAD,
+        STREAM_HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: Identity\r\n\r\n"),
+    ],
+    ids=["line-feeds", "capitals", "many-heads", "identity"],
+)
+async def test_head_may_come_in_every_form_and_cut_anywhere(head):
+    pieces = (head[:20], head[20:] + b"4\r\nfi", b"rs\r\n1\r\nt\r\n0\r\n\r\n")
+    for cut in (pieces, (pieces[0] + pieces[1], pieces[2])):
+        async with Scripted(in_pieces(*cut)) as server, asking(server) as upstream:
+            asked = asyncio.create_task(upstream.ask("POST", PATH, headers={}, body=b"{}"))
+            await soon(server.called.wait())
+            talk = server.talks[0]
+            while not asked.done():
+                talk.go.set()
+                await asyncio.sleep(0)
+            async with await asked as answer:
+                talk.go.set()
+                assert await read_all(answer) == b"first"
+                talk.go.set()

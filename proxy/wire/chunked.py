@@ -1,0 +1,82 @@
+"""HTTP's chunked transfer coding, taken off an upstream's body (RFC 9112, section 7.1)."""
+
+from typing import Final
+
+_HEX: Final = b"0123456789abcdefABCDEF"
+#: The longest line that announces a chunk, and the longest trailer, in bytes.
+_LONGEST_LINE: Final = 4096
+#: More digits are no chunk's size, but an attempt on somebody's arithmetic.
+_MOST_DIGITS: Final = 15
+
+
+class ChunkedDecoder:
+    """Takes the chunks off a body whose bytes come cut anywhere.
+
+    Attributes:
+        ended: the last chunk has come, and the trailers, which stop here.
+        broken: what came is no chunk. Nothing is decoded any more.
+        surplus: something came after the end, which belongs to nobody.
+    """
+
+    __slots__ = ("_between", "_left", "_line", "_trailing", "broken", "ended", "surplus")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.broken = False
+        self.surplus = False
+        self._between = True  # the next byte begins the line of a chunk
+        self._line = b""  # the beginning of one that has not come whole
+        self._left = 0  # bytes of the current chunk, its line end included
+        self._trailing = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what one read brought; return what of it belongs to the body."""
+        if self._between:
+            # The usual case: one read brings one chunk.
+            line = data.find(b"\r\n", 0, _MOST_DIGITS + 2)
+            if line > 0 and not data[:line].strip(_HEX):
+                end = line + 2 + int(data[:line], 16)
+                if end + 2 == len(data) > line + 4 and data.endswith(b"\r\n"):
+                    return data[line + 2 : end]
+        pieces = self._pieces(data)
+        self._between = not (self._left or self._line or self._trailing or self.broken)
+        return b"".join(pieces)
+
+    def _pieces(self, data: bytes) -> list[bytes]:
+        if self._line:
+            data, self._line = self._line + data, b""
+        pieces: list[bytes] = []
+        at = 0
+        while at < len(data) and not (self.ended or self.broken):
+            at = self._take_chunk(data, at, pieces) if self._left else self._take_line(data, at)
+        if self.ended and at < len(data):
+            self.surplus = True
+        return pieces
+
+    def _take_chunk(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """Take what has come of the current chunk; return where it ends."""
+        end = at + self._left
+        if end - 2 > at:
+            pieces.append(data[at : end - 2])
+        self.broken = not b"\r\n"[max(0, 2 - self._left) :].startswith(data[max(at, end - 2) : end])
+        self._left = max(0, end - len(data))
+        return min(end, len(data))
+
+    def _take_line(self, data: bytes, at: int) -> int:
+        """Take a line between chunks: a size, or a trailer; return where the next one begins."""
+        end = data.find(b"\r\n", at)
+        if end < 0:
+            self._line = data[at:]
+            self.broken = len(self._line) > _LONGEST_LINE
+            return len(data)
+        if self._trailing:
+            self.ended = end == at
+            return end + 2
+        size = data[at:end].partition(b";")[0].rstrip(b" \t")  # extensions mean nothing to anybody
+        if not 0 < len(size) <= _MOST_DIGITS or size.strip(_HEX):
+            self.broken = True
+        elif int(size, 16):
+            self._left = int(size, 16) + 2
+        else:
+            self._trailing = True
+        return end + 2
