@@ -37,6 +37,7 @@ class PlainClient:
     """
 
     def __init__(self, url: str, *, read_ahead: int = 2**16, tls: ssl.SSLContext | None = None):
+        self.url = url
         parts = urlsplit(url)
         self._socket = parts.path if parts.scheme == "unix" else None
         self._address = parts.hostname, parts.port

@@ -123,6 +123,15 @@ class Talk:
         assert rest == b"", f"the proxy sent {rest!r} instead of closing"
         self.gone.set()
 
+    async def closed_within(self, seconds: float) -> None:
+        """Wait as `closed` does, for a while.
+
+        Raises:
+            TimeoutError: the proxy has not closed, and sends nothing.
+        """
+        async with asyncio.timeout(seconds):
+            await self.closed()
+
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""
         linger = struct.pack("ii", 1, 0)
@@ -141,10 +150,15 @@ class Scripted:
     Args:
         scripts: at least one.
         tls: to speak it.
+        listening: a socket that listens already, elsewhere than on 127.0.0.1.
     """
 
-    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *scripts: Script, tls: ssl.SSLContext | None = None, listening: socket.socket | None = None
+    ) -> None:
         self._tls = tls
+        self._listening = listening
+        self.host = "127.0.0.1"
         self.scripts = scripts
         self.talks: list[Talk] = []
         self.port = 0
@@ -156,7 +170,7 @@ class Scripted:
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
     @property
     def requests(self) -> list[Received]:
@@ -164,8 +178,9 @@ class Scripted:
         return [request for talk in self.talks for request in talk.requests]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        place = {"host": self.host, "port": 0} if self._listening is None else {"sock": self._listening}
+        self._server = await asyncio.start_server(self._connected, **place, ssl=self._tls)
+        self.host, self.port = self._server.sockets[0].getsockname()
         return self
 
     async def __aexit__(

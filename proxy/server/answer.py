@@ -11,7 +11,8 @@ from typing import Final, Self
 
 import aiohttp
 
-from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTruncated
+from proxy.config.schema import Timeouts
+from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
 from proxy.server.headers import Headers
 from proxy.wire.bodies import reported_error
 
@@ -25,19 +26,26 @@ Take = Callable[[bytes], bool]
 class Answer:
     """One answer, its body still to be read. Leaving its `async with` early closes the connection at once.
 
+    Args:
+        response: aiohttp's.
+        host: the upstream's, for messages.
+        headers: of the answer, as they go on.
+        timeouts: how long it may be silent; `read` alone does not mind them.
+
     Attributes:
         status: the HTTP status.
         reason: the words beside it.
         headers: as they came, but that they send nobody to where only we can go.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str, headers: Headers):
+    def __init__(self, response: aiohttp.ClientResponse, host: str, headers: Headers, timeouts: Timeouts):
         self.status = response.status
         self.reason = response.reason
         self.headers = headers
         self._response = response
         self._content = response.content
         self._host = host
+        self._timeouts = timeouts
         self._taken = 0
         self._failure: UpstreamError | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -63,6 +71,7 @@ class Answer:
 
         Raises:
             UpstreamTruncated: the body ended, but not properly. All that came before has been returned.
+            UpstreamMalformed: it cannot be taken apart, or decoded; likewise.
             UpstreamError: whatever `give_up` was given.
         """
         data = b""
@@ -78,6 +87,22 @@ class Answer:
             raise self._failure
         return data
 
+    async def read_in_time(self) -> bytes:
+        """Return what has arrived, as `read` does, unless it takes longer than configured.
+
+        Raises:
+            UpstreamTimeout: it does.
+            UpstreamTruncated: as for `read`.
+        """
+        limit = self._timeouts.idle if self._taken else self._timeouts.first_byte
+        try:
+            async with asyncio.timeout(limit or None):
+                return await self.read()
+        except TimeoutError:
+            raise UpstreamTimeout(
+                f"The upstream {self._host} stopped in its answer and sent nothing for {limit:g} s."
+            ) from None
+
     async def forward(self, take: Take) -> None:
         """Hand over what arrives, as it arrives, until `take` wants no more for now.
 
@@ -91,16 +116,20 @@ class Answer:
             pass
 
     async def reported(self) -> UpstreamError:
-        """Return the error that this answer is, its status being no 2xx, in whatever form it came."""
+        """Return the error that this answer is, its status being no 2xx, in whatever form it came.
+
+        What has come of it when it breaks off, or when the upstream has been silent for too long, is enough.
+        """
         if self.status < 400:
             return UpstreamMalformed(
                 f"The upstream {self._host} answered {self.status}, which says nothing here."
             )
         body = bytearray()
         try:
-            while len(body) < _ERROR_LIMIT and (data := await self.read()):
-                body += data
-        except UpstreamTruncated:
+            async with asyncio.timeout(self._timeouts.idle or None):
+                while len(body) < _ERROR_LIMIT and (data := await self.read()):
+                    body += data
+        except (UpstreamError, TimeoutError):
             pass  # the status, and what came of the reason, say more than that
         error, forms = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
         error.repairs = forms
@@ -142,8 +171,10 @@ class Answer:
         error = closed.exception()
         headers = self.headers
         until_closed = "Content-Length" not in headers and "Transfer-Encoding" not in headers
-        if not self._content.is_eof() or (until_closed and error is not None):
-            self._content.set_exception(aiohttp.ClientPayloadError(str(error or "its chunks are broken")))
+        if error is not None and (until_closed or not self._content.is_eof()):
+            self._content.set_exception(aiohttp.ClientPayloadError(str(error)))
+        elif not self._content.is_eof():
+            self._content.set_exception(_BrokenChunks())
 
     def _fail(self, error: BaseException) -> bytes:
         """Note the failure; return what arrived before it, which aiohttp keeps, but hides behind it."""
@@ -155,10 +186,19 @@ class Answer:
     def _inside_the_answer(self, error: BaseException) -> UpstreamError:
         if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
             return UpstreamMalformed(f"The answer of the upstream {self._host} cannot be decoded.")
+        if isinstance(error, _BrokenChunks):
+            return self._broken_chunks()
         return self._broken_off()
+
+    def _broken_chunks(self) -> UpstreamMalformed:
+        return UpstreamMalformed(f"The chunks of the answer of the upstream {self._host} are broken.")
 
     def _broken_off(self) -> UpstreamTruncated:
         return UpstreamTruncated(f"The upstream {self._host} broke off its answer.")
+
+
+class _BrokenChunks(aiohttp.ClientPayloadError):
+    """What aiohttp does not tell the reader of a body."""
 
 
 def _acknowledge(closed: "asyncio.Future[None]") -> None:

@@ -16,14 +16,10 @@ class Bounds:
     Attributes:
         body: the size of a whole body that is rewritten, in bytes.
         event: the size of one event, in bytes.
-        first_byte: seconds from the head of an answer to the first byte of a whole body.
-        idle: seconds without a byte inside of it.
     """
 
     body: int
     event: int
-    first_byte: float
-    idle: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +44,11 @@ class Destination:
 def destination(name: str, configuration: Configuration) -> Destination:
     """Make the destination that the configuration calls `name`. To be called while the event loop runs."""
     settings, limits = configuration.upstreams[name], configuration.limits
-    first_byte, idle = settings.timeouts.first_byte, settings.timeouts.idle
+    timeouts = settings.timeouts
     return Destination(
         Upstream(name, settings),
         compile_translations(settings.dialect, settings.translations, settings.parameters),
         compile_plan(configuration.repairs_of(name), missing_finish=settings.on_missing_finish),
-        Patience(configuration.open_after, configuration.keep_alive, first_byte, idle),
-        Bounds(limits.response_body, limits.event, first_byte, idle),
+        Patience(configuration.open_after, configuration.keep_alive, timeouts.first_byte, timeouts.idle),
+        Bounds(limits.response_body, limits.event),
     )

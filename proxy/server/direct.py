@@ -16,6 +16,7 @@ from aiohttp.connector import Connection as Lease
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer, Take
 from proxy.server.headers import Headers
@@ -135,6 +136,11 @@ class DirectBody:
         return self._decoder.ended or self._broken
 
     @property
+    def malformed(self) -> bool:
+        """What has come cannot be taken apart."""
+        return self._decoder.broken
+
+    @property
     def kept(self) -> bool:
         """Something has come that has not been read."""
         return bool(self._kept)
@@ -241,8 +247,15 @@ class DirectResponse(aiohttp.ClientResponse):
 class DirectAnswer(Answer):
     """An answer whose body takes the fast road."""
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str, headers: Headers, body: DirectBody):
-        super().__init__(response, host, headers)
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        host: str,
+        headers: Headers,
+        timeouts: Timeouts,
+        body: DirectBody,
+    ):
+        super().__init__(response, host, headers, timeouts)
         self._body = body
 
     async def read(self) -> bytes:
@@ -251,7 +264,8 @@ class DirectAnswer(Answer):
         if self._failure is None:
             data = await self._body.read()
         if not data and self._failure is None and not self._body.ended:
-            self._failure = self._broken_off()
+            self._failure = self._broken_chunks() if self._body.malformed else self._broken_off()
+        self._taken += len(data)
         if not data and self._failure is not None:
             raise self._failure
         return data

@@ -65,12 +65,12 @@ async def drop_additions(_request: web.Request, response: web.StreamResponse) ->
 
 
 async def pass_answer(request: web.Request, answer: Answer) -> web.StreamResponse:
-    """Send an answer to the client as it comes. One that breaks off is broken off towards the client, too."""
+    """Send an answer to the client as it comes. One that breaks off or falls silent is broken off too."""
     record = record_of(request)
     response = PassedResponse(answer)
     await response.prepare(request)
     try:
-        while data := await answer.read():
+        while data := await answer.read_in_time():
             await response.write(data)
             record.bytes_out += len(data)
     except UpstreamError as error:

@@ -147,10 +147,10 @@ class Upstream:
             raise UpstreamMalformed(
                 f"The upstream {self.host} encoded its answer as {encoding!r}, though asked not to."
             )
-        own = self._brought_home(response.headers)
+        own, timeouts = self._brought_home(response.headers), self.settings.timeouts
         if isinstance(response, DirectResponse) and response.body is not None:
-            return DirectAnswer(response, self.host, own, response.body)
-        return Answer(response, self.host, own)
+            return DirectAnswer(response, self.host, own, timeouts, response.body)
+        return Answer(response, self.host, own, timeouts)
 
     async def open_websocket(
         self, target: str, *, headers: Mapping[str, str], protocols: Sequence[str]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout
+from proxy.errors import UpstreamError, UpstreamMalformed
 from proxy.server.answer import Answer
 from proxy.server.destination import Destination
 from proxy.server.failures import error_response
@@ -95,7 +95,7 @@ class WholeRelay:
         content_type = answer.headers.get("Content-Type", "")
         first, kind = b"", None
         while kind is None:
-            data = await self._next(answer, self._bounds.idle if first else self._bounds.first_byte)
+            data = await answer.read_in_time()
             first += data
             kind = sniff(content_type, first, at_end=not data)
         if kind == "events":
@@ -105,7 +105,7 @@ class WholeRelay:
             body += data
             if 0 < self._bounds.body < len(body):
                 raise UpstreamMalformed(f"The upstream's answer is longer than {self._bounds.body} bytes.")
-            data = await self._next(answer, self._bounds.idle)
+            data = await answer.read_in_time()
         return await self._rewritten(bytes(body))
 
     async def _rewritten(self, body: bytes) -> bytes:
@@ -129,7 +129,7 @@ class WholeRelay:
         folder.receive_data(first)
         while not folder.ended:
             try:
-                data = await self._next(answer, self._bounds.idle)
+                data = await answer.read_in_time()
             except UpstreamError as error:
                 return self._folded_up(folder, folder.receive_failure(error))
             if not data:
@@ -140,15 +140,6 @@ class WholeRelay:
     def _folded_up(self, folder: StreamFolder, body: bytes) -> bytes:
         self._record.count(self._upstream.name, folder.repairs)
         return body
-
-    async def _next(self, answer: Answer, limit: float) -> bytes:
-        try:
-            async with asyncio.timeout(limit or None):
-                return await answer.read()
-        except TimeoutError:
-            raise UpstreamTimeout(
-                f"The upstream stopped in its answer and sent nothing for {limit:g} s."
-            ) from None
 
 
 def _json(body: bytes, status: int, headers: Mapping[str, str]) -> web.Response:

@@ -1,23 +1,43 @@
 """Where the proxy is started for all fault tests, and the event loops that it runs on."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.plain_client import PlainClient
-from tests.scripted import Scripted
 from tests.server import running
-from tests.server.conftest import Clock, clock, pytest_asyncio_loop_factories, road
+from tests.server.conftest import clock, road
 
-__all__ = ["Clock", "Talking", "clock", "pytest_asyncio_loop_factories", "road", "talking"]
+__all__ = ["clock", "proxied", "pytest_asyncio_loop_factories", "road", "talking"]
 
-#: `talking(*scripts, **settings)`: an upstream that plays scripts, a proxy before it, a client.
-Talking = Callable[..., AbstractAsyncContextManager[tuple[Scripted, PlainClient]]]
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every test on the loop that `serve` uses; its clock is out of reach of those that turn one."""
+    if "clock" in getattr(item, "fixturenames", ()):
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture
 def talking(road: None) -> Callable[..., Any]:
-    """Start the proxy. Whatever it has to be proved on is decided here, and nowhere else."""
+    """Start an upstream that plays scripts, a proxy before it, and a client that is connected.
+
+    Whatever the proxy is to be proved on is decided here, and nowhere else.
+    """
     return running.talking
+
+
+@pytest.fixture
+def proxied(road: None) -> Callable[..., Any]:
+    """Start a proxy before the upstream with some URL, and a client that is connected."""
+
+    @asynccontextmanager
+    async def start(url: str, **settings: Any) -> AsyncIterator[PlainClient]:
+        async with running.running(url, **settings) as proxy, PlainClient(proxy.url) as client:
+            yield client
+
+    return start

@@ -25,19 +25,6 @@ def resets(*data: bytes) -> Script:
     return script
 
 
-def goes_on(data: bytes) -> Script:
-    """Make a script: begin a stream, and send these bytes once the test says go."""
-
-    async def script(talk: Talk) -> None:
-        await talk.receive()
-        await talk.send(STREAM_HEAD, BEGUN)
-        await soon(talk.go.wait())
-        await talk.send(data)
-        await talk.closed()
-
-    return script
-
-
 BROKEN = {
     "in-a-chunk": answers(STREAM_HEAD, BEGUN, b"80\r\ndata: {"),
     "between-chunks": answers(STREAM_HEAD, BEGUN),
@@ -45,8 +32,6 @@ BROKEN = {
     "short-of-its-length": answers(WITH_LENGTH, ROLE, ONE),
     "reset": resets(STREAM_HEAD, BEGUN),
     "reset-until-closed": resets(UNTIL_CLOSED, ROLE, ONE),
-    "no-chunk-size": goes_on(b"zz\r\n"),
-    "chunk-longer-than-its-size": goes_on(b"5\r\ndata: {}\n\n\r\n"),
 }
 
 

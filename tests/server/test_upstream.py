@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from proxy.config.schema import Upstream as Settings
-from proxy.errors import UpstreamTimeout, UpstreamTruncated
+from proxy.errors import UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
 from proxy.server.upstream import Answer, Upstream
 from tests.scripted import STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.streams import PATH, answers, serves, stays
@@ -123,8 +123,11 @@ def sends_more(ending: str) -> Script:
     return script
 
 
-@pytest.mark.parametrize("ending", ["cut", "reset", "bad-chunk"])
-async def test_what_came_before_a_break_is_read_before_it(ending):
+@pytest.mark.parametrize(
+    ("ending", "error"),
+    [("cut", UpstreamTruncated), ("reset", UpstreamTruncated), ("bad-chunk", UpstreamMalformed)],
+)
+async def test_what_came_before_a_break_is_read_before_it(ending, error):
     async with (
         Scripted(sends_more(ending), serves(OK)) as server,
         asking(server) as upstream,
@@ -140,7 +143,7 @@ async def test_what_came_before_a_break_is_read_before_it(ending):
 
         assert await soon(answer.read()) == b"secondthird"
         for _ in range(2):
-            with pytest.raises(UpstreamTruncated):
+            with pytest.raises(error):
                 await soon(answer.read())
 
 
