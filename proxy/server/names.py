@@ -22,6 +22,9 @@ from proxy.wire.requests import model_of
 #: OpenAI takes files of 25 MB.
 _MOST_HELD: Final = 2**25
 
+#: What is handed on of it at a time, in bytes.
+_PIECE: Final = 2**16
+
 #: A body that has been read, wholly or in part; None: it is still the client's to send.
 Body = bytes | AsyncIterable[bytes] | None
 
@@ -85,7 +88,7 @@ class Names:
                 break
         route = self._resolve(request, form.model)
         if form.model is None or route.model in (None, form.model):
-            return route, _joined(bytes(form.held), rest)
+            return route, _joined(form.held, rest)
         begun = form.renamed(route.model or form.model)
         headers = request[TOWARDS_UPSTREAM]
         if request.content_length is not None:
@@ -93,8 +96,9 @@ class Names:
         return route, _joined(begun, rest)
 
 
-async def _joined(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield begun
+async def _joined(begun: bytes | bytearray, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for start in range(0, len(begun), _PIECE):
+        yield bytes(begun[start : start + _PIECE])
     async for data in rest:
         yield data
 
