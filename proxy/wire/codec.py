@@ -3,7 +3,8 @@
 orjson does both wherever it can. Where it refuses what other parsers accept
 (NaN, Infinity, lone surrogates, raw control characters, invalid UTF-8) the
 standard library reads it, and the value is marked as rough: it must be written
-anew, cleanly.
+anew, cleanly. The library also reads integers of more than 64 bits, of which
+orjson would make floats.
 """
 
 import json
@@ -19,6 +20,10 @@ SURROGATE: Final = re.compile("[\ud800-\udfff]")
 REPLACEMENT: Final = "\ufffd"
 #: Where the halves of a code point can come in two chunks.
 TEXT_KEYS: Final = frozenset({"content", "reasoning_content", "reasoning", "refusal", "text", "arguments"})
+#: So many digits in a row may be more than 64 bits hold.
+_MANY: Final = b"0" * 19
+_DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"0" * 9)
+_LONG_INTEGER: Final = re.compile(rb"(?:^|(?<=[\s:,\[]))-?[0-9]{19,}(?=[\s,\]}]|$)")
 #: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
 LEAST_LOGPROB: Final = -9999.0
 
@@ -34,18 +39,33 @@ def loads(data: bytes) -> tuple[Any, bool]:
         NotJSON: neither parser reads it.
     """
     try:
-        return orjson.loads(data), False
+        return strict_loads(data), False
     except orjson.JSONDecodeError:
-        pass
+        return _lenient(data), True
+
+
+def strict_loads(data: bytes) -> Any:
+    """Parse clean JSON, every integer to its last digit.
+
+    Raises:
+        JSONDecodeError: orjson's; it is no JSON, or rough.
+        NotJSON: it is nested too deeply for the parser that keeps long integers.
+    """
+    value = orjson.loads(data)
+    if _MANY in data.translate(_DIGITS_AS_ZEROS) and _LONG_INTEGER.search(data):
+        return _lenient(data)
+    return value
+
+
+def _lenient(data: bytes) -> Any:
     try:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode("utf-8", ESCAPED_BYTES)
     try:
-        value = json.loads(text, strict=False)
+        return json.loads(text, strict=False)
     except (ValueError, RecursionError) as error:
         raise NotJSON(str(error)) from None
-    return value, True
 
 
 def dumps(value: Any) -> bytes:

@@ -8,10 +8,8 @@ import re
 from dataclasses import replace
 from typing import Final, Literal, NoReturn
 
-import orjson
-
 from proxy.errors import Stopped, UpstreamError, UpstreamMalformed
-from proxy.wire import framing
+from proxy.wire import codec, framing
 from proxy.wire.body_machine import BodyMachine, write
 from proxy.wire.chunk import Origin, StreamState
 from proxy.wire.folding import Folding
@@ -106,7 +104,7 @@ class StreamFolder:
             self._fail(self._rewriter.failure)
         for frame in frames:
             if frame != DONE_FRAME:
-                self._folding.add(orjson.loads(frame[_PREFIX:]))
+                self._folding.add(codec.strict_loads(frame[_PREFIX:]))
         self.ended = self._rewriter.ended
 
     def _body(self) -> bytes:

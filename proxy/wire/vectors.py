@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from proxy.errors import UpstreamMalformed
-from proxy.wire.codec import NotJSON, loads
+from proxy.wire.codec import NotJSON, loads, strict_loads
 
 #: Below this a body is parsed whole, every digit of it; above, digits are looked at by their characters.
 SMALL_BODY: Final = 64 * 1024
@@ -45,7 +45,7 @@ def read(body: bytes) -> tuple[Any, bool]:
         return loads(body)
     skeleton, vectors = cut(body)
     try:
-        value = orjson.loads(skeleton)
+        value = strict_loads(skeleton)
     except orjson.JSONDecodeError:
         return loads(body)
     return (value, False) if _restored(value, vectors) else loads(body)

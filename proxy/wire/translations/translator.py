@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-import orjson
-
 from proxy.errors import InvalidRequest
 from proxy.wire import codec
 from proxy.wire.model_name import rename_model
@@ -108,8 +106,8 @@ def compile_translations(
 
 def _parsed(body: bytes) -> Body:
     try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        request = codec.strict_loads(body)
+    except ValueError as error:
         raise InvalidRequest(f"The request body is not valid JSON: {error}") from None
     if not isinstance(request, dict):
         raise InvalidRequest("The request body must be a JSON object.")
