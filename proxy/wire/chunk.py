@@ -113,7 +113,8 @@ class ChoiceState:
         holder: the chunk that brought the reason and nothing else.
         owes_role: the role must leave in a frame of its own before the next delta.
         text: its content so far, kept only where calls are possible and text may be repeated.
-        halves: by the delta's key, the first half of a code point whose second is still to come.
+        halves: by the delta's key, the first half of a code point whose second is still to come;
+            `function_call` stands for the arguments of a legacy call.
         waiting: by the delta's key, text that may still turn out to be markup.
         previews: calls that the upstream sends again and again while they grow.
         function_name: the name of a legacy function call, once it was seen.

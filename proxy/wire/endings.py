@@ -145,9 +145,11 @@ class Endings:
         """Send what waited for a second half, or for the last word on a call, and got none."""
         if state.calls.nameless or state.nameless_arguments is not None:
             raise UpstreamMalformed("The upstream began a tool call and never named its function.")
-        said = {key: text for key, text in state.waiting.items() if text}
+        said: dict[str, Any] = {key: text for key, text in state.waiting.items() if text}
         for key in state.halves:
             said[key] = said.get(key, "") + codec.REPLACEMENT
+        if "function_call" in said:
+            said["function_call"] = {"arguments": said["function_call"]}
         state.halves.clear()
         state.waiting.clear()
         if said:

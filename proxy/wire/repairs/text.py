@@ -33,16 +33,20 @@ _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 def split_code_point(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Join a code point that two frames share; its first half waits for the second."""
     texts = texts_of(choice, stream)
+    places = [(key, texts, key) for key in (*TEXTS, "text")]
+    call = texts.get("function_call")
+    if isinstance(call, dict) and stream.request.tools is None:
+        places.append(("function_call", call, "arguments"))
     outcome = KEPT
-    for key in (*TEXTS, "text"):
-        text = texts.get(key)
+    for name, place, key in places:
+        text = place.get(key)
         if not isinstance(text, str) or not (text or choice.get("finish_reason")):
             continue
-        whole, half = without_half(state.halves.pop(key, "") + text)
+        whole, half = without_half(state.halves.pop(name, "") + text)
         if half:
-            state.halves[key] = half
+            state.halves[name] = half
         if whole != text:
-            texts[key] = whole
+            place[key] = whole
             outcome = REPAIRED
     return outcome
 
