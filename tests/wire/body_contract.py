@@ -79,6 +79,7 @@ def _check_chat(body: dict[str, Any], request: Request) -> None:
     for choice in body["choices"]:
         assert choice["finish_reason"] in REASONS, choice
         assert "logprobs" in choice, choice
+        assert choice["logprobs"] is None or {"content", "refusal"} <= set(choice["logprobs"]), choice
         assert "delta" not in choice, choice
         message = choice["message"]
         assert message["role"] == "assistant", message

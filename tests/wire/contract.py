@@ -71,7 +71,8 @@ def check_stream(stream: bytes, request: Request) -> Answer:
     assert len(identities) <= 1, identities
     if answer.done:
         assert answer.choices, "[DONE] after nothing"
-        assert all(said.finish for said in answer.choices.values()), answer
+        for said in answer.choices.values():
+            _check_finish(said, request)
         assert (answer.usage is not None) == request.include_usage
     else:
         assert answer.error is not None, "neither [DONE] nor an error"
@@ -80,6 +81,20 @@ def check_stream(stream: bytes, request: Request) -> Answer:
 
 def pytest_fail(why: str) -> None:
     raise AssertionError(why)
+
+
+def _check_finish(said: Said, request: Request) -> None:
+    """A choice finishes once, with the reason that fits what it said."""
+    assert said.finish, said
+    if said.calls:
+        assert not (request.functions and request.tools is None), "tool calls for functions"
+        named = request.named_tool and said.finish == "stop"
+        assert named or said.finish in {"tool_calls", "length", "content_filter"}, said
+    elif said.function_call:
+        assert request.tools is None, "a function call for tools"
+        assert said.finish in {"function_call", "length", "content_filter"}, said
+    else:
+        assert said.finish not in {"tool_calls", "function_call"}, said
 
 
 def _check_error(chunk: dict[str, Any]) -> None:
@@ -126,6 +141,10 @@ def _check_chunk(chunk: dict[str, Any], data: str, request: Request, answer: Ans
         assert said.finish is None, f"after the finish of choice {choice['index']}: {choice}"
         reason = choice["finish_reason"]
         assert reason is None or reason in REASONS, reason
+        if chat and choice.get("logprobs"):
+            assert {"content", "refusal"} <= set(choice["logprobs"]), choice
+        if not chat:
+            assert "logprobs" in choice, choice
         if chat:
             _join_delta(choice["delta"], said, answer)
         else:

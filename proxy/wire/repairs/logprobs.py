@@ -11,10 +11,10 @@ from proxy.wire.repairs.entry import CHAT, COMPLETIONS, FORM, KEPT, REPAIRED, Ou
     scope=Scope.LOGPROBS,
     basis=FORM,
     endpoints=CHAT,
-    wrong='"logprobs":{"tokens":["Hi"],"token_logprobs":[-0.1],"top_logprobs":[{"Hi":-0.1}]}',
-    right='"logprobs":{"content":[{"token":"Hi","logprob":-0.1,"bytes":null,"top_logprobs":[…]}]}',
+    wrong='"logprobs":{"tokens":["Hi"],"token_logprobs":[-0.1],"top_logprobs":[{"Hi":-0.1}]} · no "refusal"',
+    right='"logprobs":{"content":[{"token":"Hi","logprob":-0.1,"bytes":null,"top_logprobs":[…]}],"refusal":null}',
     breaks="choices[0].logprobs.content is None",
-    sources=("vllm#3179", "llama-cpp-python#1788"),
+    sources=("vllm#3179", "llama-cpp-python#1788", "OpenAI's CreateChatCompletionStreamResponse"),
     eras="O-T (whole bodies: keys missing)",
 )
 def malformed_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
@@ -29,6 +29,10 @@ def malformed_logprobs(choice: Choice, state: ChoiceState, stream: StreamState) 
     if not isinstance(logprobs, dict) or not _is_readable(logprobs):
         choice["logprobs"] = None
         return REPAIRED
+    for key in ("content", "refusal"):
+        if key not in logprobs:
+            logprobs[key] = None
+            outcome = REPAIRED
     for item in (*(logprobs.get("content") or ()), *(logprobs.get("refusal") or ())):
         outcome = max(outcome, _completed(item))
     return outcome
