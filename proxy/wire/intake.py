@@ -4,13 +4,16 @@ from typing import Any, Final
 
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
 from proxy.wire import codec, framing, reported
-from proxy.wire.chunk import StreamState
+from proxy.wire.chunk import CHAT_CHUNK, StreamState
 from proxy.wire.machine import ChunkMachine
+from proxy.wire.requests import Endpoint
 from proxy.wire.sse import Event
 
 #: What servers send as data to keep a connection open.
 KEEP_ALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep alive", b"heartbeat"})
-WHOLE_OBJECTS: Final = frozenset({"chat.completion", "text_completion"})
+WHOLE_CHAT: Final = "chat.completion"
+#: Where a choice keeps what it says.
+SAYING: Final = frozenset({"message", "delta", "text"})
 #: How much of something unreadable an error quotes, in characters.
 MAX_QUOTE: Final = 200
 
@@ -90,10 +93,28 @@ class Intake:
             raise self._counted(*reported.from_value(value))
         if "choices" in value or isinstance(value.get("usage"), dict):
             self.events += 1
-            self._stream.whole = bare and value.get("object") in WHOLE_OBJECTS
+            self._stream.whole = self.events == 1 and self._is_whole(value, bare)
             self._machine.receive(value, data)
             return
         self._stream.count("foreign-event")
+
+    def _is_whole(self, value: dict[str, Any], bare: bool) -> bool:
+        """The first object of an answer is all of it: it says so, or is a body in form and stands alone.
+
+        Whether it does stand alone the end of the answer will show.
+        """
+        request, kind = self._stream.request, value.get("object")
+        choices = _choices(value.get("choices"))
+        if not choices or not all(isinstance(choice, dict) for choice in choices):
+            return False
+        if request.endpoint is Endpoint.COMPLETIONS:  # whose chunks and bodies have one form
+            whole = bare and kind in ("text_completion", None) and len(choices) >= request.choices
+            return whole and all(isinstance(choice.get("text"), str) for choice in choices)
+        if kind == WHOLE_CHAT and bare:
+            return not any(SAYING.isdisjoint(choice) for choice in choices)
+        if kind != WHOLE_CHAT and (kind == CHAT_CHUNK or not bare):
+            return False
+        return all(isinstance(choice.get("message"), dict | str) for choice in choices)
 
     def _not_json(self, data: bytes) -> bool:
         """Take data that is no JSON: nothing, a sign of life, several objects, or an error's text."""
@@ -135,6 +156,13 @@ class Intake:
         for form in forms:
             self._stream.count(form)
         return error
+
+
+def _choices(choices: Any) -> list[Any]:
+    """The choices, whatever holds them."""
+    if isinstance(choices, dict):
+        choices = list(choices.values()) if SAYING.isdisjoint(choices) else [choices]
+    return choices if isinstance(choices, list) else []
 
 
 def _on_one_line(data: bytes) -> bytes:

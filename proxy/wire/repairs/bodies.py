@@ -6,6 +6,7 @@ which see a choice's message under the name of `delta`. `SHARED` says which.
 
 from typing import Any, Final
 
+from proxy.errors import UpstreamMalformed
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, StreamState
 from proxy.wire.repairs.entry import (
     CHAT,
@@ -76,13 +77,13 @@ SHARED: Final = {
     scope=Scope.BODY,
     basis=FORM,
     endpoints=CHAT,
-    wrong='"choices":[{"index":0,"delta":{"content":"Hi"}}] · "text":"Hi" · "message":"Hi" · "message":null',
+    wrong='"choices":[{"index":0,"delta":{"content":"Hi"}}] · "text":"Hi" · "message":"Hi"',
     right='"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"}}]',
     breaks="every client: choices[0].message is None",
     sources=("OpenAI's CreateChatCompletionResponse", "WebAI-to-API#55"),
 )
 def missing_message(body: Chunk, stream: StreamState) -> Outcome:
-    """Find a choice's message where it stands as a delta, as text or as a string, or give it an empty one."""
+    """Find a message that stands as a delta, as text or as a string; a choice that ended may have none."""
     outcome = KEPT
     for choice in body["choices"]:
         if isinstance(choice.get("message"), dict) and "delta" not in choice:
@@ -91,6 +92,8 @@ def missing_message(body: Chunk, stream: StreamState) -> Outcome:
         found = next((message for message in given if isinstance(message, dict)), None)
         text = next((message for message in given if isinstance(message, str)), None)
         if found is None:
+            if text is None and not choice.get("finish_reason"):
+                raise UpstreamMalformed("The upstream sent a choice with nothing in it.")
             choice.pop("text", None)
             found = {} if text is None else {"content": text}
         choice["message"] = found

@@ -33,6 +33,12 @@ def _says_something(choice: Choice, stream: StreamState) -> bool:
     return bool(choice.get("text")) if texts is choice else any(texts.values())
 
 
+def _only_begins(choice: Choice) -> bool:
+    """The choice says who speaks, and nothing yet: with a token it would say more."""
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and delta.get("role") == "assistant" and not any(map(delta.get, TEXTS))
+
+
 def _is_index(value: Any) -> bool:
     return type(value) is int and value >= 0
 
@@ -75,7 +81,7 @@ def token_counter_index(choice: Choice, position: int, stream: StreamState) -> O
     index = choice.get("index")
     if stream.request.choices != 1 or position or not index or not _is_index(index):
         return KEPT
-    if index in stream.choices:
+    if index in stream.choices or (stream.choices and _only_begins(choice)):
         return KEPT
     choice["index"] = 0
     return REPAIRED

@@ -1,7 +1,8 @@
 """Chunks whose skeleton is wrong: without these nothing else can be looked at."""
 
-from typing import Any
+from typing import Any, Final
 
+from proxy.errors import UpstreamMalformed
 from proxy.wire.chunk import Chunk, StreamState
 from proxy.wire.repairs.entry import (
     CHAT,
@@ -14,10 +15,19 @@ from proxy.wire.repairs.entry import (
     repair,
 )
 
+#: By any of these an object is known for a choice.
+CHOICE_SIGNS: Final = frozenset({"index", "delta", "message", "text", "logprobs", "finish_reason"})
+
 
 def _choices(chunk: Chunk) -> list[dict[str, Any]]:
     choices = chunk.get("choices")
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
+def _is_numbered(entry: tuple[str, Any]) -> bool:
+    """A choice under its number, as PHP writes lists with holes."""
+    key, choice = entry
+    return key.isdecimal() and key.isascii() and len(key) < 4 and isinstance(choice, dict)
 
 
 @repair(
@@ -41,18 +51,20 @@ def missing_choices(chunk: Chunk, stream: StreamState) -> Outcome:
     "null-choices",
     scope=Scope.SHAPE,
     basis=FORM,
-    wrong='data: {"id":"…","choices":null,"usage":{…}}',
-    right='data: {"id":"…","choices":[],"usage":{…}}',
+    wrong='"choices":null,"usage":{…} · "choices":{"delta":{…}} · "choices":{"0":{"delta":{…}}}',
+    right='"choices":[],"usage":{…} · "choices":[{"index":0,"delta":{…}}]',
     breaks="openai-python, Roo Code, Cline, pydantic-ai: TypeError",
     sources=("Roo-Code#9105", "pydantic-ai#5165", "Cline#8527"),
 )
 def null_choices(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Make `choices` a list: empty for null, of one for a lone object, without null entries."""
+    """Make `choices` a list: empty for null, of one for a lone choice, without null entries."""
     choices = chunk.get("choices", [])
     if choices is None:
         chunk["choices"] = []
-    elif isinstance(choices, dict):
+    elif isinstance(choices, dict) and not CHOICE_SIGNS.isdisjoint(choices):
         chunk["choices"] = [choices]
+    elif isinstance(choices, dict) and choices and all(map(_is_numbered, choices.items())):
+        chunk["choices"] = [{"index": int(key)} | choices[key] for key in sorted(choices, key=int)]
     elif isinstance(choices, list) and None in choices:
         chunk["choices"] = [choice for choice in choices if choice is not None]
     else:
@@ -71,11 +83,11 @@ def null_choices(chunk: Chunk, stream: StreamState) -> Outcome:
     sources=("org-ai#95", "Foundry Local#144"),
 )
 def message_beside_delta(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Remove the `message` that repeats a choice's delta; of a whole body it is the message that counts."""
+    """Remove a `message` that is null or repeats the delta; of a whole body it is the message that counts."""
     outcome = KEPT
     for choice in _choices(chunk):
-        if "message" in choice and choice.get("delta") is not None:
-            del choice["delta" if stream.whole and choice["message"] else "message"]
+        if "message" in choice and (choice.get("delta") is not None or choice["message"] is None):
+            del choice["delta" if stream.whole and choice["message"] and "delta" in choice else "message"]
             outcome = REPAIRED
     return outcome
 
@@ -216,10 +228,12 @@ def delta_instead_of_text(chunk: Chunk, stream: StreamState) -> Outcome:
     eras="B-T",
 )
 def missing_text(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Give a completion's choice without text an empty one."""
+    """Give a completion's choice without text an empty one, unless it is a body's and says nothing else."""
     outcome = KEPT
     for choice in _choices(chunk):
         if choice.get("text") is None:
+            if stream.is_body and stream.request.endpoint in COMPLETIONS and not choice.get("finish_reason"):
+                raise UpstreamMalformed("The upstream sent a choice with nothing in it.")
             choice["text"] = ""
             outcome = REPAIRED
     return outcome
