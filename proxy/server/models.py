@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from proxy.config.routes import Routes
 from proxy.errors import ClientError, StraightwireError, UnknownModel, UpstreamError
 from proxy.server.whole import WholeRelay
+from proxy.wire import codec
 
 Models = list[dict[str, Any]]
 
@@ -73,7 +73,7 @@ class ModelList:
 
 
 async def _models(relay: WholeRelay) -> Models:
-    body = orjson.loads(await relay.fetch("/v1/models"))
+    body = codec.strict_loads(await relay.fetch("/v1/models"))
     data = body.get("data")
     if not isinstance(data, list):
         raise UpstreamError("The upstream's list of models has no models in it.")
@@ -85,4 +85,4 @@ def _of_its_own(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(value: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(value), content_type="application/json")
+    return web.Response(body=codec.dumps(value), content_type="application/json")

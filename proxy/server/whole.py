@@ -106,10 +106,10 @@ class WholeRelay:
             if 0 < self._bounds.body < len(body):
                 raise UpstreamMalformed(f"The upstream's answer is longer than {self._bounds.body} bytes.")
             data = await answer.read_in_time()
-        return await self._rewritten(bytes(body))
+        return await self._rewritten(bytes(body), content_type)
 
-    async def _rewritten(self, body: bytes) -> bytes:
-        given = body, self._wanted, self._origin, self._plan
+    async def _rewritten(self, body: bytes, content_type: str) -> bytes:
+        given = body, self._wanted, self._origin, self._plan, content_type
         if len(body) < LARGE:
             rewritten, repairs = rewrite_body(*given)
         else:

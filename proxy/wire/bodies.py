@@ -3,12 +3,12 @@
 A body in which nothing is wrong leaves with its own bytes.
 """
 
-import codecs
 from typing import Any, Final
 
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
 from proxy.wire import codec, framing, reported, vectors
 from proxy.wire.body_machine import LISTS, BodyMachine, write
+from proxy.wire.charset import to_utf8
 from proxy.wire.chunk import Origin, StreamState
 from proxy.wire.plan import Plan
 from proxy.wire.requests import Endpoint, Request
@@ -18,8 +18,17 @@ from proxy.wire.sse import BOM
 MAX_QUOTE: Final = 200
 
 
-def rewrite_body(body: bytes, request: Request, origin: Origin, plan: Plan) -> tuple[bytes, dict[str, int]]:
+def rewrite_body(
+    body: bytes, request: Request, origin: Origin, plan: Plan, content_type: str = ""
+) -> tuple[bytes, dict[str, int]]:
     """Rewrite the whole body of an answer whose status is 2xx.
+
+    Args:
+        body: as it came.
+        request: the facts of the request that it answers.
+        origin: a random token and the time.
+        plan: the repairs that are on.
+        content_type: the answer's Content-Type, which may name the text's encoding.
 
     Returns:
         The body that leaves (the very bytes that came where nothing is wrong), and how often
@@ -30,7 +39,10 @@ def rewrite_body(body: bytes, request: Request, origin: Origin, plan: Plan) -> t
     """
     stream = StreamState(request, origin, whole=True, is_body=True)
     try:
-        return _rewritten(body, stream, plan), stream.repairs
+        text = to_utf8(body, content_type)
+        if text is not body:
+            stream.count("foreign-charset")
+        return _rewritten(text, stream, plan), stream.repairs
     except UpstreamError as error:
         error.repairs = stream.repairs
         raise
@@ -47,14 +59,14 @@ def reported_error(status: int, content_type: str, body: bytes) -> tuple[Upstrea
     Returns:
         The error, and how often each deviation was met.
     """
-    body = body.removeprefix(BOM)
+    body = to_utf8(body, content_type).removeprefix(BOM)
     forms = []
     if body.lstrip().startswith((b"data:", b"event:", b"error:")):
         decoder = framing.TolerantDecoder()
         events = [*decoder.feed(body), *decoder.finish()]
         forms.append("error-event")
         body = next((event.data for event in events if event.data.strip()), b"")
-    error, met = reported.from_body(_in_utf8(body, content_type), status)
+    error, met = reported.from_body(body, status)
     counts: dict[str, int] = {}
     for form in (*forms, *met):
         counts[form] = counts.get(form, 0) + 1
@@ -125,14 +137,3 @@ def _counted(error: UpstreamReported, forms: list[str], stream: StreamState) -> 
     for form in forms:
         stream.count(form)
     return error
-
-
-def _in_utf8(body: bytes, content_type: str) -> bytes:
-    """Bring a text to UTF-8 from the encoding that its Content-Type names, if that one is known."""
-    _, _, charset = content_type.lower().partition("charset=")
-    charset = charset.partition(";")[0].strip(" \"'")
-    try:
-        known = codecs.lookup(charset).name if charset else "utf-8"
-        return body if known == "utf-8" else body.decode(known, "replace").encode()
-    except (LookupError, ValueError, AttributeError):
-        return body

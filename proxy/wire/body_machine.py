@@ -57,7 +57,7 @@ class BodyMachine:
         """
         stream, steps = self._stream, self._steps
         endpoint = stream.request.endpoint
-        if endpoint is Endpoint.MODELS and "id" in body and "data" not in body:
+        if endpoint is Endpoint.MODELS and stream.request.model and "id" in body and "data" not in body:
             return self._model(body)
         changed = run(steps.shape, stream, body)
         if endpoint not in LISTS:
@@ -103,6 +103,11 @@ class BodyMachine:
     def _items(self, body: Chunk) -> bool:
         changed = False
         items = _require_objects(body.get("data"), "data", may_be_empty=True)
+        inputs = self._stream.request.inputs
+        if inputs is not None and len(items) < inputs:
+            raise UpstreamMalformed(
+                f"The upstream sent {len(items)} of the {inputs} embeddings that are due."
+            )
         for position, item in enumerate(items):
             changed |= self._indexed(item, position, self._steps.item)
             if self._stream.request.endpoint is Endpoint.EMBEDDINGS:

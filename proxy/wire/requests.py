@@ -36,6 +36,7 @@ class Request:
         functions: it used the legacy `functions`.
         named_tool: `tool_choice` names one function; OpenAI then finishes with `stop`.
         base64: embeddings are asked for in base64.
+        inputs: how many embeddings are due; None where the request does not tell.
     """
 
     endpoint: Endpoint
@@ -47,6 +48,7 @@ class Request:
     functions: bool = False
     named_tool: bool = False
     base64: bool = False
+    inputs: int | None = None
 
     @property
     def calls_allowed(self) -> bool:
@@ -82,6 +84,7 @@ def read_request(endpoint: Endpoint, body: bytes) -> Request:
         functions=bool(wanted.get("functions")),
         named_tool=_names_a_tool(wanted.get("tool_choice")),
         base64=wanted.get("encoding_format") == "base64",
+        inputs=_inputs(wanted.get("input")) if endpoint is Endpoint.EMBEDDINGS else None,
     )
 
 
@@ -104,6 +107,11 @@ def _prompts(prompt: Any) -> int:
     if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
         return len(prompt)
     return 1
+
+
+def _inputs(given: Any) -> int | None:
+    """As for prompts; what else stands there only the upstream understands."""
+    return _prompts(given) if isinstance(given, str) or (isinstance(given, list) and given) else None
 
 
 def _tool_names(tools: Any) -> frozenset[str] | None:

@@ -6,6 +6,7 @@ and put around the same digits again.
 """
 
 import base64
+import math
 import re
 import struct
 from dataclasses import dataclass
@@ -110,13 +111,30 @@ def to_base64(vector: Numbers | list[Any]) -> str:
     return base64.b64encode(packed).decode("ascii")
 
 
+def from_base64(text: str) -> list[float]:
+    """Read a vector in base64 of little-endian 32-bit floats, as OpenAI writes it.
+
+    Raises:
+        UpstreamMalformed: it is none.
+    """
+    try:
+        packed = base64.b64decode(text, validate=True)
+        numbers = [number for (number,) in struct.iter_unpack("<f", packed)]
+    except (ValueError, struct.error):  # no base64, or no multiple of four bytes
+        raise _no_vector() from None
+    if not all(map(math.isfinite, numbers)):
+        raise _no_vector()
+    return numbers
+
+
 def require_vector(vector: Any) -> None:
-    """Accept what an embedding can be: numbers, or numbers in base64.
+    """Accept what an embedding can be: numbers, at least one, or numbers in base64.
 
     Raises:
         UpstreamMalformed: it is something else.
     """
-    if not isinstance(vector, str | Numbers) and not (isinstance(vector, list) and are_numbers(vector)):
+    said = vector.raw[1:-1].strip() if isinstance(vector, Numbers) else vector
+    if not said or not (isinstance(said, str | bytes) or (isinstance(said, list) and are_numbers(said))):
         raise _no_vector()
 
 

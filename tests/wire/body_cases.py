@@ -79,7 +79,8 @@ class BodyCase:
 
     def _answer(self, pieces: Iterable[bytes]) -> tuple[bytes, int, dict[str, int]]:
         if not self.is_stream:
-            out, counts = rewrite_body(b"".join(pieces), self.request, self.origin, self.plan)
+            content_type = self.facts.get("content_type", "")
+            out, counts = rewrite_body(b"".join(pieces), self.request, self.origin, self.plan, content_type)
             return out, 200, counts
         folder = StreamFolder(self.request, self.origin, self.plan)
         for piece in pieces:

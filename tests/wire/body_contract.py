@@ -155,9 +155,10 @@ def _check_embeddings(body: dict[str, Any], request: Request) -> None:
     assert "completion_tokens" not in body["usage"], body["usage"]
     for count in (COUNTS[0], COUNTS[2]):
         assert type(body["usage"][count]) is int, body["usage"]
-    assert sorted(item["index"] for item in body["data"]) == list(range(len(body["data"])))
+    assert [item["index"] for item in body["data"]] == list(range(len(body["data"])))
     for item in body["data"]:
         assert item["object"] == "embedding"
+        assert request.base64 or isinstance(item["embedding"], list), "base64 where nobody asked for it"
         if not isinstance(item["embedding"], str):
             assert not request.base64, "numbers where base64 was asked for"
             assert all(type(number) in (int, float) for number in item["embedding"])

@@ -14,7 +14,7 @@ from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported, err
 from proxy.wire.bodies import reported_error, rewrite_body
 from proxy.wire.chunk import Origin
 from proxy.wire.plan import compile_plan
-from proxy.wire.repairs import CATALOGUE, bodies, lists
+from proxy.wire.repairs import CATALOGUE, bodies, embeddings, lists, models
 from proxy.wire.requests import Endpoint, Request, read_request
 from tests.wire.body_cases import BodyCase, all_bodies
 from tests.wire.body_contract import check_body, check_error
@@ -66,7 +66,10 @@ def test_what_bodies_share_with_streams_exists() -> None:
         assert names <= set(CATALOGUE)
 
 
-@pytest.mark.parametrize("name", [repair.name for repair in (*bodies.REPAIRS, *lists.REPAIRS)])
+@pytest.mark.parametrize(
+    "name",
+    [repair.name for repair in (*bodies.REPAIRS, *lists.REPAIRS, *embeddings.REPAIRS, *models.REPAIRS)],
+)
 def test_a_repair_that_is_off_does_nothing_and_is_not_counted(name: str) -> None:
     if CATALOGUE[name].fixed:
         with pytest.raises(KeyError):
@@ -389,7 +392,7 @@ def test_the_model_is_the_client_s_name_where_it_is_mapped() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"embedding":[1,2]}', b'{"embeddings":[[0.5]]}', b'{"data":{"embedding":[1]}}']
+    "body", [b'{"embedding":[1,2]}', b'{"embeddings":[[0.5]]}', b'{"data":{"vector":[1]}}']
 )
 def test_vectors_in_a_foreign_form_are_no_empty_list(body: bytes) -> None:
     request = Request(Endpoint.EMBEDDINGS, "m")

@@ -31,6 +31,7 @@ WHOLES = [
     and not case.facts.get("switches")
     and case.request.endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS)
     and "custom" not in case.name
+    and "content_type" not in case.facts  # a stream is UTF-8
 ]
 STREAMS = [case for case in all_cases() if not case.facts.get("switches")]
 ORIGIN = Origin(TOKEN, BEGAN)

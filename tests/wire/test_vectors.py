@@ -48,7 +48,7 @@ def test_the_skeleton_is_repaired_around_the_very_digits() -> None:
     check_body(out, FLOATS)
     assert b'"embedding":[0.10, -2E-3,\n3]}' in out
     assert b'"embedding":[ 1.50 ]}' in out
-    assert repairs == {"incomplete-embedding": 2, "nested-embedding": 1, "missing-usage": 1}
+    assert repairs == {"incomplete-embedding": 1, "nested-embedding": 1, "missing-usage": 1}
 
 
 def test_base64_is_written_from_the_digits() -> None:
@@ -106,11 +106,20 @@ def test_numbers_that_are_no_vectors_stay_where_they_are(awkward: bytes) -> None
     assert repairs == {"missing-usage": 1}
 
 
+def test_vectors_change_places_with_the_very_digits() -> None:
+    body = large(item(b"[0.10,2]", 1) + b"," + item(b"[1.50,-2E-3]", 0))
+    out, repairs = rewrite_body(body, FLOATS, ORIGIN, PLAN)
+    assert b'"index":0,"embedding":[1.50,-2E-3]},{"object":"embedding","index":1,"embedding":[0.10,2]}' in out
+    assert repairs == {"unsorted-embeddings": 1}
+
+
 @pytest.mark.parametrize("forged", [b'"straightwire:vector:0"', b'"straightwire:vector:1"'])
 def test_a_forged_mark_is_the_text_that_it_is(forged: bytes) -> None:
     body = large(item(forged) + b"," + item(b"[1.5]", 1), usage=b"null")
-    out, _ = rewrite_body(body, FLOATS, ORIGIN, PLAN)
-    assert [one["embedding"] for one in json.loads(out)["data"]] == [json.loads(forged), [1.5]]
+    out, _ = rewrite_body(body, BASE64, ORIGIN, PLAN)
+    assert [one["embedding"] for one in json.loads(out)["data"]] == [json.loads(forged), "AADAPw=="]
+    with pytest.raises(UpstreamMalformed):
+        rewrite_body(body, FLOATS, ORIGIN, PLAN)
 
 
 NUMBERS = st.lists(

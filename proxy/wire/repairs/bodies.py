@@ -13,7 +13,6 @@ from proxy.wire.repairs.entry import (
     CLIENT,
     COMPLETIONS,
     EDITS,
-    EMBEDDINGS,
     FORM,
     KEPT,
     REPAIRED,
@@ -105,16 +104,16 @@ def missing_message(body: Chunk, stream: StreamState) -> Outcome:
     "repeated-index",
     scope=Scope.NUMBERS,
     basis=FORM,
-    endpoints=BODIES | EMBEDDINGS,
+    endpoints=BODIES,
     wrong='"choices":[{"index":0,…},{"index":0,…}]',
     right='"choices":[{"index":0,…},{"index":1,…}]',
-    breaks="clients that keep choices or vectors by index lose all but one",
+    breaks="clients that keep choices by index lose all but one",
     sources=("LocalAI, all releases (n > 1)", "OpenAI's CreateChatCompletionResponse"),
     eras="E-T",
 )
 def repeated_index(body: Chunk, stream: StreamState) -> Outcome:
-    """Number choices (or embeddings) by their place where two share a number, or one of a body has none."""
-    items = body["data" if stream.request.endpoint in EMBEDDINGS else "choices"]
+    """Number choices by their place where two share a number, or one of a body has none."""
+    items = body["choices"]
     numbers = [item["index"] for item in items if type(item.get("index")) is int]
     apart = len(set(numbers)) == len(numbers)
     if apart and (
@@ -248,8 +247,21 @@ STREAM_FOR_BODY = fixed(
     sources=("mini-sglang#51", "OmniRoute#10239", "9router#3492"),
 )
 
+FOREIGN_CHARSET = fixed(
+    "foreign-charset",
+    summary="Bring a whole body to UTF-8 from the encoding that it, or its Content-Type, tells.",
+    scope=Scope.FRAMING,
+    basis=FORM,
+    endpoints=frozenset(Endpoint),
+    wrong="Content-Type: application/json; charset=iso-8859-1 · a body in UTF-16",
+    right="the same text in UTF-8",
+    breaks="JSON decoders refuse the body, or show replacement characters",
+    sources=("RFC 8259, 8.1",),
+)
+
 REPAIRS = (
     STREAM_FOR_BODY,
+    FOREIGN_CHARSET,
     missing_message,
     repeated_index,
     missing_message_role,
