@@ -34,9 +34,8 @@ def _says_something(choice: Choice, stream: StreamState) -> bool:
 
 
 def _only_begins(choice: Choice) -> bool:
-    """The choice says who speaks, and nothing yet: with a token it would say more."""
-    delta = choice.get("delta")
-    return isinstance(delta, dict) and delta.get("role") == "assistant" and not any(map(delta.get, TEXTS))
+    """The choice says who speaks and nothing else, not even that nothing was said: no token came with it."""
+    return choice.get("delta") == {"role": "assistant"} and not choice.get("finish_reason")
 
 
 def _is_index(value: Any) -> bool:
