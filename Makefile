@@ -34,7 +34,8 @@ test: ## lint, types, and all tests with branch coverage
 
 bench: ## what straightwire costs beside nginx, against its goals
 	@scripts/venv.sh $(VENV) run
-	@$(bin)/python -m bench
+	@$(bin)/python -m bench --results build/bench.json
+	@echo "kept in build/bench.json, drawn in build/bench.svg"
 
 bench-quick: ## the same, shorter and rougher: under two minutes
 	@scripts/venv.sh $(VENV) run

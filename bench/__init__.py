@@ -16,4 +16,8 @@ Its parts:
     goals       what was promised, and what came out
     machine     the conditions, and how busy the machine was with other things
     report      what is shown and kept: tables, JSON
+    peers       other gateways, on a stream that they can read
+    session     one call: all of it brought together
+    chart       the goals as a picture
+    documents   what README.md and docs/performance.md quote
 """

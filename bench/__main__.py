@@ -3,20 +3,17 @@
 import json
 import random
 import sys
-import tempfile
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from bench import machine, report, rounds
-from bench.loads import LOADS, Load, opened
-from bench.native import LOCALAI, BenchError, emitter
-from bench.rounds import Round, Run
-from bench.targets import TARGETS, new_key
+from bench import chart, documents, machine, report, session
+from bench.loads import LOADS, opened
+from bench.native import BenchError
+from bench.peers import PEERS
 
-#: Loads of their own kind: processes that are started anew.
+#: Loads on processes that have just started.
 _FRESH = ("start", "open")
 
 
@@ -31,62 +28,71 @@ _FRESH = ("start", "open")
 @click.option(
     "--rounds", "count", type=click.IntRange(1), default=5, show_default=True, help="Paired rounds."
 )
-@click.option("--quick", is_flag=True, help="Shorter loads, and 1,000 open streams: under two minutes.")
+@click.option("--quick", is_flag=True, help="Shorter loads, and 1,000 open streams.")
 @click.option("--streams", type=click.IntRange(1), help="Streams of the load `open`.  [default: 5000]")
+@click.option(
+    "--peers", multiple=True, type=click.Choice(list(PEERS)), help="Measure this gateway too; installs it."
+)
 @click.option("--seed", type=int, help="Draws the order of an earlier run again.")
-@click.option("--results", type=click.Path(path_type=Path), metavar="FILE", help="Keep everything as JSON.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep all as JSON, and the chart beside it.",
+)
+@click.option(
+    "--write-docs",
+    "quoted",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Measure nothing; let README.md and docs/ quote these results.",
+)
 def bench(
     chosen: tuple[str, ...],
     count: int,
     quick: bool,
     streams: int | None,
+    peers: tuple[str, ...],
     seed: int | None,
     results: Path | None,
+    quoted: Path | None,
 ) -> None:
     """Measure straightwire beside nginx, and print the table of goals.
 
     CPU is that of the whole process tree; ratios are taken within a round, and the median of them counts.
     """
-    seed = random.randrange(2**32) if seed is None else seed
+    if quoted:
+        documents.write(json.loads(quoted.read_text("utf-8")))
+        return
     chosen = chosen or (*LOADS, *_FRESH)
-    loads = [load.short(0.3 if quick else 1.0) for name, load in LOADS.items() if name in chosen]
-    many = opened(streams or (1_000 if quick else 5_000), seconds=3 if quick else 10)
+    many = opened(streams or (1_000 if quick else 5_000), seconds=2 if quick else 10)
     try:
-        document = _measure(chosen, loads, many, count, random.Random(seed))
+        document = session.measure(
+            [load.short(0.3 if quick else 1.0) for name, load in LOADS.items() if name in chosen],
+            many if "open" in chosen else None,
+            starts="start" in chosen,
+            chosen_peers=peers,
+            count=count,
+            seed=random.randrange(2**32) if seed is None else seed,
+            tell=lambda what: click.echo(f"bench: {what}", err=True),
+        )
     except BenchError as error:
         sys.exit(f"bench: {error}")
-    document["seed"] = seed
-    click.echo(f"\n{report.targets_table(document)}\n\n{report.goals_table(document)}\n")
-    if notice := machine.warning(document["weather"]):
-        click.echo(notice)
     if results:
-        results.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text(documents.as_json(document), "utf-8")
+        results.with_suffix(".svg").write_text(chart.svg(report.results(document)), "utf-8")
+    click.echo("\n" + "\n\n".join(_shown(document)))
 
 
-def _measure(
-    chosen: tuple[str, ...], loads: list[Load], many: Load, count: int, shuffle: random.Random
-) -> report.Document:
-    run = Run([Round() for _ in range(count)])
-    conditions = machine.conditions()
-    before = machine.Weather.now()
-    key = new_key()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="straightwire-bench-")))
-        folder.chmod(0o755)  # nginx's worker is not always the user that we are
-        upstream, _ = stack.enter_context(emitter(LOCALAI))
-        starters = {name: partial(start, upstream, key, folder) for name, start in TARGETS.items()}
-        if loads:
-            with ExitStack() as side_by_side:
-                targets = [side_by_side.enter_context(start()) for start in starters.values()]
-                rounds.steady(run, targets, loads, key=key, shuffle=shuffle, tell=_tell)
-        if set(chosen) & set(_FRESH):
-            load = many if "open" in chosen else None
-            rounds.fresh(run, starters, load, key=key, shuffle=shuffle, tell=_tell)
-    return report.document(run, conditions, before.since())
-
-
-def _tell(what: str) -> None:
-    click.echo(f"bench: {what}", err=True)
+def _shown(document: report.Document) -> Iterator[str]:
+    if document["targets"]:
+        yield report.targets_table(document)
+    if document["goals"]:
+        yield report.goals_table(document)
+    if document["peers"]:
+        yield report.peers_table(document)
+    yield machine.told(document["weather"])
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ def _milliseconds(quantity: Quantity) -> Quantity:
 
 _PACED: Final = "50 streams × 40 frames/s"
 _LONE: Final = "1 stream × 500 frames/s"
-_OPEN: Final = "open streams, 1 frame/s each"
+#: Their number is an option, and takes the place of the braces.
+_OPEN: Final = "{:,} open streams, 1 frame/s each"
 
 GOALS: Final = (
     Goal(_PACED, "CPU per frame", figures.frame_cost("paced"), "µs", 1.4, 1.25, is_relative=True),
@@ -78,6 +79,11 @@ def judge(run: Run) -> list[Result]:
     return [result for goal in GOALS if (result := _judge(goal, run))]
 
 
+def _streams_open(run: Run) -> int:
+    samples = (sample for this in run.rounds for sample in this.samples.values())
+    return max((sample.load.streams for sample in samples if sample.load.name == "open"), default=0)
+
+
 def _judge(goal: Goal, run: Run) -> Result | None:
     ours = figures.by_round(run, goal.quantity, OURS)
     reference = figures.by_round(run, goal.quantity, REFERENCE)
@@ -85,7 +91,7 @@ def _judge(goal: Goal, run: Run) -> Result | None:
     if not judged:
         return None
     return Result(
-        load=goal.load,
+        load=goal.load.format(_streams_open(run)),
         what=goal.what,
         unit=goal.unit,
         target=goal.target,

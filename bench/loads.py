@@ -66,7 +66,7 @@ LONE: Final = Load("lone", streams=1, frames=2_000, rate=500)
 #: A fast server, or one that answers from a cache.
 FLOOD: Final = Load("flood", streams=4, frames=20_000)
 #: What a request costs beside its frames.
-REQUEST: Final = Load("request", streams=1, frames=1, requests=400)
+REQUEST: Final = Load("request", streams=1, frames=1, requests=2_000)
 
 LOADS: Final = {load.name: load for load in (PACED, LONE, FLOOD, REQUEST)}
 

@@ -14,7 +14,7 @@ from typing import Any
 from bench.targets import find_nginx
 from proxy import __version__
 
-#: Above this share of the machine taken by others, absolute figures say little.
+#: Where others take more of the machine than this, absolute figures say little.
 _BUSY = 0.15
 
 
@@ -68,15 +68,16 @@ class Weather:
         }
 
 
-def warning(weather: dict[str, Any]) -> str | None:
-    """Return a line on how far to trust the figures, where the machine was not ours alone."""
+def told(weather: dict[str, Any]) -> str:
+    """Say how busy the machine was with other things, and what that means for the figures."""
     share = weather["others_share"]
-    if share <= _BUSY:
-        return None
-    return (
-        f"The machine was busy: other work took {share:.0%} of its cores. Ratios hold better than"
-        " absolute figures, and latencies hold worst; measure again on a quiet machine."
-    )
+    said = f"Other work took {share:.0%} of the machine's cores meanwhile."
+    if share > _BUSY:
+        said += (
+            " That is much: ratios hold better than absolute figures, and latencies hold worst; measure again"
+            " on a quiet machine."
+        )
+    return said
 
 
 def _cpu_model() -> str:

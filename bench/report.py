@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bench import figures
 from bench.goals import Result, judge
+from bench.peers import Comparison
 from bench.rounds import Run
 
 Rows = Iterable[Sequence[str]]
@@ -15,14 +16,9 @@ Document = dict[str, Any]
 _VERDICTS: Final = {"stretch": "yes, and the stretch", "met": "yes", "missed": "**no**"}
 
 
-def document(run: Run, conditions: Document, weather: Document) -> Document:
-    """Return everything that is worth keeping of a run, as JSON can hold it."""
-    return {
-        "conditions": conditions,
-        "weather": weather,
-        "goals": [asdict(result) for result in judge(run)],
-        "targets": _targets(run),
-    }
+def document(run: Run) -> Document:
+    """Return what is worth keeping of a run, as JSON can hold it."""
+    return {"goals": [asdict(result) for result in judge(run)], "targets": _targets(run)}
 
 
 def results(document: Document) -> list[Result]:
@@ -34,6 +30,25 @@ def goals_table(document: Document) -> str:
     """Return the table of goals, in Markdown that reads well as plain text."""
     head = ["load", "what", "target", "stretch", "measured", "min … max", "met", "straightwire", "nginx"]
     return markdown([head, *map(_goal_row, results(document))])
+
+
+def summary_table(document: Document) -> str:
+    """Return the table of goals with the columns that a first look needs."""
+    head = ["load", "what", "straightwire", "nginx", "measured", "goal"]
+    return markdown(
+        [head, *([row[at] for at in (0, 1, 7, 8, 4, 2)] for row in map(_goal_row, results(document)))]
+    )
+
+
+def comparisons(document: Document) -> list[Comparison]:
+    """Return what a document holds about peers."""
+    return [Comparison(**{**line, "values": tuple(line["values"])}) for line in document.get("peers", [])]
+
+
+def peers_table(document: Document) -> str:
+    """Return the table of peers: how many times straightwire's each takes."""
+    head = ["peer", "what", "target", "times straightwire's", "min … max", "straightwire", "peer's"]
+    return markdown([head, *map(_peer_row, comparisons(document))])
 
 
 def targets_table(document: Document) -> str:
@@ -49,6 +64,11 @@ def targets_table(document: Document) -> str:
     return markdown([head, *rows])
 
 
+def shown(result: Result, value: float) -> str:
+    """Write a value in the terms in which a result is judged: so many times, or so many units."""
+    return f"{value:.2f} ×" if result.is_relative else f"{_number(value)} {result.unit}"
+
+
 def markdown(rows: Rows) -> str:
     """Write a table, its head first, with columns that stand below one another."""
     rows = list(rows)
@@ -62,11 +82,11 @@ def markdown(rows: Rows) -> str:
 
 
 def _goal_row(result: Result) -> list[str]:
-    def show(value: float) -> str:
-        return f"{value:.2f} ×" if result.is_relative else plain(value)
-
     def plain(value: float | None) -> str:
         return "" if value is None else f"{_number(value)} {result.unit}"
+
+    def show(value: float) -> str:
+        return shown(result, value)
 
     return [
         result.load,
@@ -78,6 +98,19 @@ def _goal_row(result: Result) -> list[str]:
         _VERDICTS[result.verdict],
         plain(result.straightwire),
         plain(result.nginx),
+    ]
+
+
+def _peer_row(comparison: Comparison) -> list[str]:
+    values, unit = comparison.values, comparison.unit
+    return [
+        f"{comparison.peer} {comparison.version}",
+        comparison.what,
+        "" if comparison.target is None else f"at least {_number(comparison.target)} ×",
+        f"{_number(median(values))} ×",
+        f"{_number(min(values))} × … {_number(max(values))} ×",
+        f"{_number(comparison.straightwire)} {unit}",
+        f"{_number(comparison.peers)} {unit}",
     ]
 
 
@@ -99,14 +132,15 @@ def _targets(run: Run) -> Document:
 
 
 def _found(run: Run, load: str, target: str) -> Document:
-    cost = figures.request_cost if load == "request" else figures.frame_cost(load)
-
     def middle(quantity: figures.Quantity) -> float | None:
         values = figures.by_round(run, quantity, target)
         return median(values) if values else None
 
+    cost = figures.request_cost if load == "request" else figures.frame_cost(load)
+
     return {
-        "cpu_us": middle(cost),
+        # Most of what opening streams costs is the connections, which the price of a request leaves out.
+        "cpu_us": None if load == "open" else middle(cost),
         "frames_per_second": middle(figures.pace(load)),
         **{f"{rank}_us": middle(figures.age(load, rank)) for rank in ("p50", "p99", "max")},
     }

@@ -74,7 +74,7 @@ def steady(
     if not loads:
         return
     if not any(load.name == REQUEST.name for load in loads):
-        loads = [*loads, REQUEST.short(0.5)]
+        loads = [*loads, REQUEST.short(0.3)]
     tell("warming up")
     for load in loads:
         for target in targets:
@@ -119,7 +119,7 @@ def fresh(
             with starters[name]() as target:
                 this.starts[name] = target
                 if load:
-                    visit(target, REQUEST.short(0.1), key)
+                    visit(target, REQUEST.short(0.01), key)
                     this.samples[load.name, name] = visit(target, load, key)
 
 

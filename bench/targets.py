@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
@@ -18,7 +18,7 @@ from bench import processes
 from bench.native import BenchError
 
 #: Seconds for a target to answer its first request.
-_START: Final = 60.0
+_START: Final = 120.0
 
 _NGINX: Final = """\
 daemon off;
@@ -90,7 +90,8 @@ Starter = Callable[[int, str, Path], AbstractContextManager[Target]]
 
 
 def new_key() -> str:
-    return secrets.token_hex(16)
+    """Draw a key for clients, in the form that OpenAI's have and some gateways insist on."""
+    return f"sk-{secrets.token_hex(16)}"
 
 
 @contextmanager
@@ -127,14 +128,34 @@ def straightwire(upstream: int, key: str, folder: Path) -> Iterator[Target]:
 
 
 @contextmanager
-def running(name: str, command: list[str], port: int, key: str, folder: Path) -> Iterator[Target]:
-    """Run a command that listens at a port; its output goes into a file of `folder`.
+def running(
+    name: str,
+    command: list[str],
+    port: int,
+    key: str,
+    folder: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Target]:
+    """Run a command until it is no longer needed, and give it once it answers.
+
+    Args:
+        name: The target's.
+        command: What to run.
+        port: Where it will listen.
+        key: The bearer token to show it.
+        folder: Where its output goes.
+        environment: Variables beside those of the bench.
 
     Raises:
         BenchError: It ended, or does not answer.
     """
     log = folder / f"{name}.log"
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    variables = {**os.environ, **(environment or {})}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=variables) as process,
+    ):
         try:
             _wait_for(process, port, key, log)
             yield Target(

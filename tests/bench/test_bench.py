@@ -2,18 +2,14 @@
 
 import json
 import os
-import random
 import shutil
-from contextlib import ExitStack
-from functools import partial
 
 import pytest
 
-from bench import machine, report, rounds
+from bench import report, rounds, session
 from bench.loads import FLOOD, LONE, PACED, REQUEST, Load
 from bench.native import LOCALAI, BenchError, emitter, run_client
-from bench.rounds import Round, Run
-from bench.targets import TARGETS, Target, new_key
+from bench.targets import TARGETS, Target
 
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 
@@ -27,25 +23,17 @@ def upstream():
 
 
 @pytest.mark.skipif(not NGINX, reason="needs nginx: nginx-light")
-def test_a_small_run_has_a_result_for_every_goal(upstream, tmp_path):
-    run = Run([Round()])
-    key = new_key()
-    starters = {name: partial(start, upstream, key, tmp_path) for name, start in TARGETS.items()}
-    conditions, before, shuffle = machine.conditions(), machine.Weather.now(), random.Random(1)
-    with ExitStack() as stack:
-        targets = [stack.enter_context(start()) for start in starters.values()]
-        loads = [load.short(0.05) for load in (PACED, LONE, FLOOD, REQUEST)]
-        rounds.steady(run, targets, loads, key=key, shuffle=shuffle, tell=print)
-    rounds.fresh(
-        run,
-        starters,
+def test_a_small_run_has_a_result_for_every_goal():
+    told = []
+    document = session.measure(
+        [load.short(0.03) for load in (PACED, LONE, FLOOD, REQUEST)],
         Load("open", streams=20, frames=4, rate=10, gap=1000),
-        key=key,
-        shuffle=shuffle,
-        tell=print,
+        starts=True,
+        count=1,
+        seed=1,
+        tell=told.append,
     )
-
-    document = json.loads(json.dumps(report.document(run, conditions, before.since())))
+    document = json.loads(json.dumps(document))
 
     results = report.results(document)
     assert [(result.load, result.what) for result in results] == [
@@ -54,14 +42,16 @@ def test_a_small_run_has_a_result_for_every_goal(upstream, tmp_path):
         ("1 stream × 500 frames/s", "added latency, p50"),
         ("4 streams, all frames at once", "CPU per frame"),
         ("requests with one frame", "CPU per request"),
-        ("open streams, 1 frame/s each", "memory per stream"),
-        ("open streams, 1 frame/s each", "age of a frame, p99"),
+        ("20 open streams, 1 frame/s each", "memory per stream"),
+        ("20 open streams, 1 frame/s each", "age of a frame, p99"),
         ("idle", "memory"),
         ("start", "CPU"),
     ]
     assert all(result.straightwire > 0 for result in results)
     assert len(report.goals_table(document).splitlines()) == len(results) + 2
     assert "| flood" in report.targets_table(document)
+    assert document["conditions"]["versions"]["nginx"][0].isdigit()
+    assert told == ["warming up", "round 1 of 1", "20 open streams, round 1 of 1"]
 
 
 def test_every_frame_is_counted_and_stamped(upstream):

@@ -1,0 +1,87 @@
+"""One call of the bench: emitters, targets and loads brought together, and a document made of it."""
+
+import random
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from bench import machine, peers, report, rounds
+from bench.loads import Load
+from bench.native import COMPLIANT, LOCALAI, Form, emitter
+from bench.rounds import Round, Run, Tell
+from bench.targets import TARGETS, Starter, Target, new_key, straightwire
+
+Starters = Mapping[str, Callable[[], AbstractContextManager[Target]]]
+
+
+def measure(
+    loads: Sequence[Load],
+    opened: Load | None,
+    *,
+    starts: bool,
+    chosen_peers: Collection[str] = (),
+    count: int,
+    seed: int,
+    tell: Tell,
+) -> report.Document:
+    """Measure, and return everything that is worth keeping.
+
+    Args:
+        loads: What to put on nginx and straightwire, side by side.
+        opened: Many streams at once, for processes that have just started; None for none.
+        starts: Look at what a start costs, even without `opened`.
+        chosen_peers: Names out of `peers.PEERS`.
+        count: Rounds.
+        seed: Draws the order within each round.
+        tell: Is told what comes next.
+
+    Raises:
+        BenchError: Something is missing, or an answer was not whole.
+    """
+    shuffle = random.Random(seed)
+    conditions, before = machine.conditions(), machine.Weather.now()
+    run = Run([Round() for _ in range(count)])
+    with _side(LOCALAI, TARGETS) as (key, starters):
+        _steady(run, starters, loads, key=key, shuffle=shuffle, tell=tell)
+        if starts or opened:
+            rounds.fresh(run, starters, opened, key=key, shuffle=shuffle, tell=tell)
+    comparisons = [
+        line for peer in chosen_peers for line in _compare(peer, count=count, shuffle=shuffle, tell=tell)
+    ]
+    return {
+        "conditions": {**conditions, "rounds": count, "seed": seed},
+        "weather": before.since(),
+        **report.document(run),
+        "peers": [asdict(line) for line in comparisons],
+    }
+
+
+def _compare(peer: str, *, count: int, shuffle: random.Random, tell: Tell) -> list[peers.Comparison]:
+    run = Run([Round() for _ in range(count)])
+    tell(f"{peer}, beside straightwire, on a compliant stream")
+    with _side(COMPLIANT, {"straightwire": straightwire, peer: peers.PEERS[peer]}) as (key, starters):
+        _steady(run, starters, peers.LOADS, key=key, shuffle=shuffle, tell=tell)
+        rounds.fresh(run, starters, None, key=key, shuffle=shuffle, tell=tell)
+    return peers.compare(run, peer)
+
+
+@contextmanager
+def _side(form: Form, targets: Mapping[str, Starter]) -> Iterator[tuple[str, Starters]]:
+    """Run an emitter, and give a key and what starts each target before it."""
+    with tempfile.TemporaryDirectory(prefix="straightwire-bench-") as folder, emitter(form) as (port, _):
+        Path(folder).chmod(0o755)  # nginx's worker is not always the user that we are
+        key = new_key()
+        yield key, {name: partial(start, port, key, Path(folder)) for name, start in targets.items()}
+
+
+def _steady(
+    run: Run, starters: Starters, loads: Sequence[Load], *, key: str, shuffle: random.Random, tell: Tell
+) -> None:
+    if not loads:
+        return
+    with ExitStack() as side_by_side:
+        targets = [side_by_side.enter_context(start()) for start in starters.values()]
+        rounds.steady(run, targets, loads, key=key, shuffle=shuffle, tell=tell)
