@@ -13,8 +13,8 @@ ROOT: Final = Path(__file__).parents[1]
 RESULTS: Final = ROOT / "bench" / "results.json"
 
 _LEGEND: Final = """\
-A bar is a median as a share of its target: shorter is better. The dashed mark is the stretch; the thin line goes
-from the best round to the worst."""
+A bar is a median as a share of its target: shorter is better. The dashed mark is the stretch; the thin line
+goes from the best round to the worst."""
 
 _BLOCK: Final = re.compile(r"(<!-- figures: [^\n]*-->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
