@@ -12,7 +12,7 @@ export PYTHON
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-quick format docs pins clean
+.PHONY: help run test bench bench-quick soak format docs dist audit pins clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -50,10 +50,28 @@ docs: ## write what docs/repairs.md and README.md take from the code
 	@scripts/venv.sh $(VENV) test
 	$(bin)/python -m scripts.docs
 
+soak: ## everything at once, for SOAK_MINUTES (10): memory, files and tasks have to stay flat
+	@scripts/venv.sh $(VENV) test
+	SOAK_MINUTES=$(or $(SOAK_MINUTES),10) $(bin)/pytest --numprocesses 0 tests/load
+
+dist: ## the wheel, the source distribution and a bill of materials (CycloneDX), into dist/
+	@scripts/venv.sh $(VENV) test
+	@scripts/venv.sh $(VENV)-run run
+	rm -rf dist
+	$(bin)/python -m build --no-isolation
+	$(bin)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+		--output-file "dist/straightwire-$$($(bin)/python -c 'import proxy; print(proxy.__version__)').cdx.json" \
+		$(VENV)-run/bin/python
+
+audit: ## known vulnerabilities in the pinned versions; asks the package index
+	@scripts/venv.sh $(VENV) test
+	$(bin)/python -m pip --quiet install --constraint constraints.txt --no-build-isolation --editable '.[audit]'
+	$(bin)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
 pins: ## resolve constraints.txt anew from pyproject.toml, on the oldest Python that is supported
 	python3.11 -m venv --clear .venv-pins
 	.venv-pins/bin/python -m pip install --quiet setuptools
-	.venv-pins/bin/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	.venv-pins/bin/python -m pip install --quiet --no-build-isolation --editable '.[dev,audit]'
 	sed '/^[^#]/d' constraints.txt >.venv-pins/constraints.txt
 	.venv-pins/bin/python -m pip freeze --all --exclude-editable | sed '/^pip==/d' >>.venv-pins/constraints.txt
 	mv .venv-pins/constraints.txt constraints.txt

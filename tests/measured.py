@@ -14,7 +14,6 @@ def samples() -> dict[str, set[str]]:
     record = Record("r", "POST", "/", 0.0, upstream="local", stream=True, pace=Pace())
     record.pace.note(1.0)
     record.count("local", {"repeated-role": 1})
-    record.translations = {"no-tools": 1}
     metrics(record)
     metrics.mark("local", up=True)
     families = text_string_to_metric_families(page(metrics, "")[0].decode())

@@ -129,7 +129,7 @@ def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> 
 
 
 def _line(record: Record) -> dict[str, Any]:
-    line: dict[str, Any] = {
+    line = {
         "request_id": record.request_id,
         "method": shown(record.method),
         "path": shown(record.path),
@@ -149,8 +149,6 @@ def _line(record: Record) -> dict[str, Any]:
             "events_out": record.events_out,
             "first_event_seconds": None if first is None else round(first, 3),
         }
-    if record.translations:
-        line["translations"] = dict(record.translations)
     repairs: dict[str, int] = {}
     for (_, name), times in sorted(record.repairs.items()):
         repairs[name] = repairs.get(name, 0) + times

@@ -46,12 +46,6 @@ class Metrics:
             ["upstream", "repair"],
             registry=registry,
         )
-        self._translations = Counter(
-            "straightwire_translations_total",
-            "Translations of requests, by the name of the translation.",
-            ["upstream", "translation"],
-            registry=registry,
-        )
         self._first_event = Histogram(
             "straightwire_time_to_first_event_seconds",
             "From a request to the first event of its stream.",
@@ -84,8 +78,6 @@ class Metrics:
         self._seconds.labels(upstream).observe(record.seconds)
         for (repaired, name), times in record.repairs.items():
             self._repairs.labels(repaired, name).inc(times)
-        for name, times in record.translations.items():
-            self._translations.labels(upstream, name).inc(times)
         if not record.stream:
             return
         self._streams.labels(upstream, record.outcome).inc()

@@ -63,7 +63,6 @@ class Record:
         bytes_out: of the answer's body.
         seconds: from `began` to the end.
         pace: when the events of a stream came.
-        translations: how often each one acted on the request.
         repairs: how often each one acted, by the upstream and the repair.
         defect: the exception that nobody had thought of.
         response: the one whose head has left; None before.
@@ -86,7 +85,6 @@ class Record:
     bytes_out: int = 0
     seconds: float = 0.0
     pace: Pace | None = None
-    translations: Mapping[str, int] = field(default_factory=dict)
     repairs: Counter[tuple[str, str]] = field(default_factory=Counter)
     defect: Exception | None = None
     response: web.StreamResponse | None = None

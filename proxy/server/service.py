@@ -67,7 +67,7 @@ class Service:
         mapped = route.model is not None and route.model != wanted.model
         if route.model is not None and mapped and "model" in request.match_info:
             aim(request, rename_in_path(target_of(request), route.model))
-        body, record.translations = there.translator.apply(body, route.model if mapped else None)
+        body, _ = there.translator.apply(body, route.model if mapped else None)
         origin = _origin(mapped=mapped and wanted.model is not None)
         if wanted.stream and endpoint in STREAMED:
             rewriter = StreamRewriter(wanted, origin, there.plan, event_limit=there.bounds.event)

@@ -26,7 +26,6 @@ from tests.server.streams import (
     serves,
     stays,
 )
-from tests.server.test_admin import get
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 STREAM = (STREAM_HEAD, *(chunk(data) for data in WHOLE), LAST_CHUNK)
@@ -112,20 +111,6 @@ async def test_line_names_the_clients_key(key, name):
 
     assert log.line.get("client") == name
     assert key not in log.getvalue()
-
-
-async def test_line_tells_what_the_request_was_translated_to():
-    question = QUESTION | {"max_completion_tokens": 3, "seed": 1}
-    settings = {"upstream_dialect": "ollama", "upstream_parameters": {"drop": ["seed"]}}
-    async with logging(serves(*STREAM), admin={"port": 0}, **settings) as (log, proxy, client):
-        await client.post(PATH, question)
-        await client.head()
-        await client.chunks()
-        _, page = await get(proxy.admin_url, "/metrics")
-
-    assert log.line["translations"] == {"no-max-completion-tokens": 1, "parameters.drop": 1}
-    counted = 'straightwire_translations_total{translation="parameters.drop",upstream="local"} 1.0'
-    assert counted in page.splitlines()
 
 
 async def test_line_of_what_passes_through():
