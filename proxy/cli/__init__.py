@@ -4,6 +4,7 @@
 what only `serve` needs.
 """
 
+import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -19,6 +20,8 @@ COMMANDS: Final = ("serve", "demo", "config", "health", "repairs")
 DONE: Final = 0
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+#: As if the signal had ended the process.
+TOLD_TO_STOP: Final = 128 + signal.SIGTERM
 
 
 class Commands(click.Group):
@@ -53,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: the command line without the program's name; None: this process's own.
     """
+    signal.signal(signal.SIGTERM, _told_to_stop)
     try:
         sys.exit(straightwire.main(arguments, prog_name="straightwire", standalone_mode=False) or DONE)
     except ConfigurationError as error:
@@ -66,6 +70,11 @@ def main(arguments: list[str] | None = None) -> None:
         _end(f"straightwire: {error}", FAILED)
     except click.Abort:
         _end("straightwire: interrupted", FAILED)
+
+
+def _told_to_stop(*_: object) -> NoReturn:
+    """End a command that does not care itself. Linux keeps unhandled signals from a container's process 1."""
+    sys.exit(TOLD_TO_STOP)
 
 
 def _end(said: str, status: int) -> NoReturn:

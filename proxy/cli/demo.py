@@ -28,6 +28,10 @@ from proxy.wire.requests import Endpoint, read_request
 from proxy.wire.rewriter import StreamReport, StreamRewriter
 
 MODEL: Final = "ggml-gpt4all-j"
+#: Seconds between two words, so that a reader sees them come.
+PACE: Final = 0.1
+#: Where LocalAI listens unless it is told otherwise.
+LOCALAI: Final = "127.0.0.1:8080"
 QUESTION: Final = "one two three"
 PATH: Final = "/v1/chat/completions"
 #: Where a frame of LocalAI's ends: with the blank lines before the next `event:`.
@@ -73,20 +77,41 @@ class Upstream:
 
 @click.command()
 @click.option("--serve", is_flag=True, help="Keep the proxy running before the embedded LocalAI.")
-@click.option("--listen", metavar="HOST:PORT", help="With --serve: where clients connect.")
+@click.option(
+    "--localai", "alone", is_flag=True, help="Keep the embedded LocalAI running, without the proxy."
+)
+@click.option("--listen", metavar="HOST:PORT", help="With --serve or --localai: where clients connect.")
 @click.argument("question", default=QUESTION)
-def command(serve: bool, listen: str | None, question: str) -> None:
+def command(serve: bool, alone: bool, listen: str | None, question: str) -> None:
     """Show one answer as it leaves LocalAI of May 2023, and as it reaches the client.
 
     The model is an echo of QUESTION; the wire form is the real one.
     """
+    if alone:
+        _run_alone(listen or LOCALAI)
+        return
     if serve:
-        upstream = Upstream(pace=0.1)
+        upstream = Upstream(pace=PACE)
         configuration = _configuration(upstream.url, listen)
         sys.exit(run(lambda: configuration, beside=upstream, announce=lambda url: click.echo(_welcome(url))))
     answers = asyncio.run(_ask_both(question))
     for line in _shown(answers, question):
         click.echo(line, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def _run_alone(listen: str) -> None:
+    """Run the embedded LocalAI until SIGTERM or SIGINT, for a proxy that runs elsewhere."""
+    where = _configuration("http://not.asked", listen).listen
+    localai = application(models=(MODEL,), pace=PACE)
+    web.run_app(
+        localai,
+        host=where.host,
+        port=where.port,
+        handler_cancellation=True,
+        shutdown_timeout=1,
+        access_log=None,
+        print=click.echo,  # which does not wait for a full buffer where nobody sits
+    )
 
 
 def _welcome(url: str) -> str:

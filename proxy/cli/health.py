@@ -10,13 +10,20 @@ import click
 from proxy.config.load import load
 
 SECONDS = 3.0
+#: What a variable begins with that names an upstream or a file.
+TELLING = ("STRAIGHTWIRE_UPSTREAM", "STRAIGHTWIRE_CONFIG")
+NOT_ASKED = "http://not.asked"
 
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help="The configuration.")
 def command(path: Path | None) -> None:
-    """Ask the admin listener's /readyz; exit 0 where it is ready, else 1."""
-    admin = load(path, environ=os.environ).admin
+    """Ask the admin listener's /readyz; exit 0 where it is ready, else 1.
+
+    FILE or the STRAIGHTWIRE_… variables that `serve` was given tell where it is; else it is where it is
+    by default.
+    """
+    admin = load(path, environ=os.environ, overrides=_overrides(path)).admin
     if admin is None:
         sys.exit("straightwire: `admin` is null in the configuration; there is nobody to ask.")
     connection = http.client.HTTPConnection(admin.host, admin.port, timeout=SECONDS)
@@ -30,3 +37,9 @@ def command(path: Path | None) -> None:
         connection.close()
     click.echo(said)
     sys.exit(answer.status != http.client.OK)
+
+
+def _overrides(path: Path | None) -> dict[str, str]:
+    """Do without an upstream where `serve` may have been given it on its command line."""
+    told = path is not None or any(name.startswith(TELLING) and os.environ[name] for name in os.environ)
+    return {} if told else {"upstream": NOT_ASKED}

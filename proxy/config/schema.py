@@ -176,10 +176,11 @@ class Limits(Section):
 
 
 class Log(Section):
-    """What is written to standard error."""
+    """What is written about each request."""
 
     level: Literal["debug", "info", "warning", "error"] = Field(default="info")
     format: Literal["text", "json"] = Field(default="text", description="for people, or for machines")
+    output: Literal["stderr", "stdout"] = Field(default="stderr", description="where lines are written")
 
 
 class Configuration(Section):

@@ -25,10 +25,10 @@ def open_log(settings: Log, stream: TextIO | None = None) -> FilteringBoundLogge
     """Return a logger of its own, which leaves structlog's global one alone.
 
     Args:
-        settings: its level and format.
-        stream: where to; None: standard error.
+        settings: its level, format and output.
+        stream: where to, in the place of the output that is set.
     """
-    stream = stream or sys.stderr
+    stream = stream or (sys.stdout if settings.output == "stdout" else sys.stderr)
     forms: dict[str, list[Processor]] = {
         "json": [structlog.processors.JSONRenderer(serializer=_json)],
         "text": [

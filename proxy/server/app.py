@@ -53,7 +53,7 @@ class Proxy:
 
     Args:
         configuration: all that it does.
-        log: where the log goes; None: standard error.
+        log: where the log goes, in the place of the output that is set.
         sockets: where it listens; None: where the configuration says.
     """
 

@@ -175,6 +175,31 @@ def test_health_without_a_proxy_fails_with_one_line():
     assert "http://127.0.0.1:1/readyz" in ran.stderr
 
 
+def test_health_needs_no_upstream_where_serve_had_it_on_its_command_line():
+    ran = straightwire("health", STRAIGHTWIRE_ADMIN__PORT="1")
+    assert ran.returncode == 1
+    assert "http://127.0.0.1:1/readyz" in ran.stderr
+
+
+def test_demo_runs_localai_alone():
+    command = [*COMMAND, "demo", "--localai", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        url = re.search(r"http://\S+", process.stdout.readline())[0]
+        with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)) as connection:
+            connection.request("GET", "/v1/models")
+            assert json.load(connection.getresponse())["data"][0]["id"] == "ggml-gpt4all-j"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+
+
+def test_demo_refuses_a_place_that_is_none():
+    ran = straightwire("demo", "--localai", "--listen", "somewhere")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("--listen: ")
+    assert len(ran.stderr.splitlines()) == 1
+
+
 @pytest.fixture
 def served():
     """`straightwire demo --serve` on a free port: the process, and its URL."""

@@ -79,6 +79,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "log.level": ("debug", "debug"),
     "log.format": ("json", "json"),
     "tracing": ("true", True),
+    "log.output": ("stdout", "stdout"),
 }
 #: What a key needs beside it, to be a whole configuration.
 BESIDE = {

@@ -367,3 +367,13 @@ async def test_log_that_nobody_reads_breaks_no_answer():
             await client.post(PATH, QUESTION)
             await client.head()
             assert await client.chunks() == WHOLE
+
+
+@pytest.mark.parametrize("output", ["stderr", "stdout"])
+async def test_lines_are_written_where_the_operator_wants_them(output, capsys):
+    async with Scripted() as upstream, running(upstream, log={"format": "json", "output": output}):
+        pass
+    told = capsys.readouterr()
+    other = {"stderr": told.out, "stdout": told.err}[output]
+    assert next(json.loads(line)["event"] for line in getattr(told, output[3:]).splitlines()) == "listening"
+    assert other == ""
