@@ -11,7 +11,7 @@ WORKDIR /build
 COPY requirements.lock ./
 RUN python3 -m venv /opt/straightwire \
     && /opt/straightwire/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY proxy proxy
 RUN /opt/straightwire/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/straightwire/bin/pip uninstall --yes setuptools pip

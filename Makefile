@@ -7,12 +7,13 @@ VENV ?= .venv
 PYTHON ?=
 UPSTREAM ?=
 CONFIG ?=
+ENGINE ?= $(shell command -v docker || command -v podman || command -v buildah)
 export PYTHON
 
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-quick soak format docs dist audit pins clean
+.PHONY: help run test bench bench-quick soak format docs dist audit pins image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -68,14 +69,25 @@ audit: ## known vulnerabilities in the pinned versions; asks the package index
 	$(bin)/python -m pip --quiet install --constraint constraints.txt --no-build-isolation --editable '.[audit]'
 	$(bin)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
-pins: ## resolve constraints.txt anew from pyproject.toml, on the oldest Python that is supported
+pins: ## resolve constraints.txt and requirements.lock anew, on the oldest Python that is supported
 	python3.11 -m venv --clear .venv-pins
 	.venv-pins/bin/python -m pip install --quiet setuptools
 	.venv-pins/bin/python -m pip install --quiet --no-build-isolation --editable '.[dev,audit]'
 	sed '/^[^#]/d' constraints.txt >.venv-pins/constraints.txt
 	.venv-pins/bin/python -m pip freeze --all --exclude-editable | sed '/^pip==/d' >>.venv-pins/constraints.txt
 	mv .venv-pins/constraints.txt constraints.txt
+	sed '/^[^#]/d' requirements.lock >.venv-pins/requirements.lock
+	.venv-pins/bin/python -m pip install --quiet 'pip-tools>=7.5'
+	echo setuptools | .venv-pins/bin/pip-compile --quiet --no-config --allow-unsafe --generate-hashes --strip-extras \
+		--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--constraint constraints.txt --output-file - pyproject.toml - >>.venv-pins/requirements.lock
+	mv .venv-pins/requirements.lock requirements.lock
 	rm -rf .venv-pins
+
+image: ## build the container image straightwire, with docker, podman or buildah, and tell what its parts weigh
+	$(if $(ENGINE),,$(error there is no docker, podman or buildah here; install one, or name it: make image ENGINE=…))
+	$(ENGINE) build $(if $(filter %buildah %podman,$(ENGINE)),--format docker) --tag straightwire \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' proxy/__init__.py)" .
 
 clean: ## remove all that make and the tests have made
 	rm -rf .venv .venv-* build dist *.egg-info .coverage .coverage.* htmlcov
