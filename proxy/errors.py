@@ -7,7 +7,8 @@
     │   ├── InvalidRequest          400
     │   ├── Unauthenticated         401
     │   ├── UnknownModel            404
-    │   └── RequestTooLarge         413
+    │   ├── RequestTooLarge         413
+    │   └── RequestTimedOut         408
     ├── Overloaded              503, a limit of ours is reached
     ├── Stopped                 503, the proxy stops before the answer is whole
     └── UpstreamError           the upstream failed the client
@@ -110,6 +111,13 @@ class RequestTooLarge(ClientError):
 
     status = 413
     code = "request_too_large"
+
+
+class RequestTimedOut(ClientError):
+    """The client stopped in the middle of its request."""
+
+    status = 408
+    code = "request_timeout"
 
 
 class Overloaded(StraightwireError):

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.scripted import soon
+from tests.scripted import reset, soon
 
 
 @dataclass
@@ -61,6 +61,10 @@ class PlainClient:
     async def leave(self) -> None:
         """Close the connection, whatever is still to come."""
         self.writer.transport.abort()
+
+    def reset(self) -> None:
+        """Break the connection off with a TCP reset."""
+        reset(self.writer)
 
     async def post(self, path: str, body: object, **headers: str) -> None:
         """Send a POST; a body that is no bytes is sent as JSON."""

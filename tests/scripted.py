@@ -34,6 +34,13 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Break a connection off with a TCP reset."""
+    linger = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
+
+
 async def soon(awaitable: Awaitable[T]) -> T:
     """Await what has to happen, but not for ever."""
     async with asyncio.timeout(PATIENCE):
@@ -134,9 +141,7 @@ class Talk:
 
     def reset(self) -> None:
         """Break the connection off with a TCP reset."""
-        linger = struct.pack("ii", 1, 0)
-        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self.writer.transport.abort()
+        reset(self.writer)
 
 
 Script = Callable[[Talk], Awaitable[None]]

@@ -146,9 +146,10 @@ class ClientKey(Section):
 
 
 class Clients(Section):
-    """Who may use the proxy."""
+    """Who may use the proxy, and how long it waits for them."""
 
     api_keys: tuple[ClientKey, ...] = Field(default=(), description="empty: everybody")
+    idle: Duration = Field(default=75.0, description="for a request, and for more of its body; 0: for ever")
 
     @model_validator(mode="after")
     def _keys_differ(self) -> "Clients":

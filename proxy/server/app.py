@@ -180,6 +180,7 @@ class Proxy:
         self.metrics.follow(configuration.upstreams)
         access_log = AccessLog(self._log, debug=configuration.log.level == "debug")
         self._recorder.listeners = (access_log, self.metrics)
+        self._runner.idle = configuration.clients.idle
 
     async def _collected(self) -> Metrics:
         return self.metrics

@@ -1,14 +1,17 @@
 """A request's body, as it comes from the client."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.errors import InvalidRequest, RequestTooLarge
+from proxy.errors import InvalidRequest, RequestTimedOut, RequestTooLarge
 
+#: Where a request keeps how long its client may be silent in the middle of its body, in seconds; 0: for ever.
+PATIENCE: Final = web.RequestKey[float]("patience")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -17,11 +20,17 @@ async def incoming(request: web.Request) -> AsyncIterator[bytes]:
 
     Raises:
         InvalidRequest: its chunks are broken.
+        RequestTimedOut: it stopped coming.
     """
     await _ask_for(request)
+    patience = request[PATIENCE]
     try:
-        async for data in request.content.iter_any():
+        while data := await _more(request.content, patience):
             yield data
+    except TimeoutError:
+        request.protocol.close()  # when it is answered, without waiting for the rest once more
+        request.content.feed_eof()
+        raise RequestTimedOut(f"Nothing came of the request's body for {patience:g} s.") from None
     except (HttpProcessingError, web.RequestPayloadError) as error:
         raise InvalidRequest("The request's body is not proper HTTP: its chunks are broken.") from error
 
@@ -36,6 +45,7 @@ async def read_whole(request: web.Request, limit: int) -> bytes:
     Raises:
         RequestTooLarge: it is longer, or says that it will be.
         InvalidRequest: its chunks are broken.
+        RequestTimedOut: it stopped coming.
     """
     if 0 < limit < (request.content_length or 0):
         raise _too_large(limit)
@@ -45,6 +55,13 @@ async def read_whole(request: web.Request, limit: int) -> bytes:
         if 0 < limit < len(body):
             raise _too_large(limit)
     return bytes(body)
+
+
+async def _more(content: StreamReader, patience: float) -> bytes:
+    if content.is_eof():
+        return await content.readany()
+    async with asyncio.timeout(patience or None):
+        return await content.readany()
 
 
 async def expect_nothing(_request: web.Request) -> None:

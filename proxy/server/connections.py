@@ -22,6 +22,9 @@ _SERVER: Final = "straightwire"
 #: The most that is repeated of what aiohttp has against a request, in characters.
 _SHOWN: Final = 100
 
+#: Seconds, for which aiohttp has no other word: ten years.
+_FOR_EVER: Final = 3.2e8
+
 Refuse = Callable[[web.BaseRequest, StraightwireError], web.Response]
 
 
@@ -32,19 +35,24 @@ class ClientRunner(web.AppRunner):
         application: what answers all else.
         refuse: makes the response to a request that cannot be handed on.
         options: of aiohttp's connections.
+
+    Attributes:
+        idle: seconds that a connection made from now on may take for a whole head, from its beginning or from
+            the answer before; 0: as long as it likes.
     """
 
-    __slots__ = ("_refuse",)
+    __slots__ = ("idle", "refuse")
 
     def __init__(self, application: web.Application, refuse: Refuse, **options: Any):
         super().__init__(application, **options)
-        self._refuse = refuse
+        self.idle = 0.0
+        self.refuse = refuse
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
         return _Server(
             made.request_handler,
-            self._refuse,
+            self,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             **made._kwargs,
@@ -52,12 +60,13 @@ class ClientRunner(web.AppRunner):
 
 
 class _Server(web.Server):
-    def __init__(self, handler: Any, refuse: Refuse, **options: Any):
+    def __init__(self, handler: Any, runner: ClientRunner, **options: Any):
         super().__init__(handler, **options)
-        self.refuse = refuse
+        self.runner = runner
 
     def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        idle = self.runner.idle or _FOR_EVER
+        return _Connection(self, loop=self._loop, keepalive_timeout=idle, **self._kwargs)
 
 
 class _Connection(web.RequestHandler):
@@ -65,7 +74,7 @@ class _Connection(web.RequestHandler):
 
     def __init__(self, server: _Server, **options: Any):
         super().__init__(server, **options)
-        self._refuse = server.refuse
+        self._refuse = server.runner.refuse
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -1,13 +1,16 @@
 """What a request passes before it is served: everything that one configuration asks of every client."""
 
+import re
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http import HttpVersion10
 from aiohttp.typedefs import Handler
 
 from proxy.config.schema import Configuration
-from proxy.errors import Overloaded
+from proxy.errors import InvalidRequest, Overloaded
 from proxy.server.auth import Keys
+from proxy.server.body import PATIENCE
 from proxy.server.cors import Cors
 from proxy.server.forwarding import Forwarding
 from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
@@ -21,6 +24,9 @@ _OPEN: Final = "/healthz"
 #: For us, or for the connection to us: `Expect` has been answered here, and an upstream that does not know it
 #: would never ask for the body.
 _FOR_US: Final = ("Host", "Expect")
+#: All but CONNECT, which asks for a tunnel, and TRACE, whose answer would show a client the upstream's key.
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_HOST: Final = re.compile(r"[\w.\-:\[\]%]*", re.ASCII)
 
 
 class Doors:
@@ -34,6 +40,7 @@ class Doors:
     def __init__(self, configuration: Configuration, places: Places):
         self._keys = Keys(configuration.clients.api_keys)
         self._limit = configuration.limits.streams
+        self._patience = configuration.clients.idle
         self._places = places
         self._cors = Cors(configuration.cors.origins)
         self._forwarding = Forwarding(configuration.trusted_proxies)
@@ -47,6 +54,7 @@ class Doors:
 
         Raises:
             ClientError: it may not.
+            HTTPMethodNotAllowed: nobody may ask so.
             Overloaded: as many as the configuration allows are being served.
         """
         preflight = self._cors.preflight(request)
@@ -54,7 +62,8 @@ class Doors:
             return preflight
         if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
             record_of(request).client = self._keys.check(request.headers)
-        check_target(target_of(request))
+        _check(request)
+        request[PATIENCE] = self._patience
         request[TOWARDS_UPSTREAM] = self._headers(request)
         if 0 < self._limit <= self._places.taken:
             raise Overloaded(f"All {self._limit} places for requests are taken. Try again later.")
@@ -76,3 +85,13 @@ class Doors:
             headers.popall("Authorization", None)
         self._forwarding.extend(headers, request)
         return headers
+
+
+def _check(request: web.Request) -> None:
+    if request.method not in _METHODS:
+        raise web.HTTPMethodNotAllowed(request.method, _METHODS)
+    if request.version < HttpVersion10:
+        raise InvalidRequest("The request says nothing of HTTP/1.1 or 1.0.")
+    if not _HOST.fullmatch(request.headers.get("Host", "")):
+        raise InvalidRequest("The request's Host is no host.")
+    check_target(target_of(request))

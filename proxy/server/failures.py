@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from proxy.errors import (
     ClientError,
+    RequestTimedOut,
     StraightwireError,
     Unauthenticated,
     error_body,
@@ -30,6 +31,8 @@ def error_response(error: StraightwireError, headers: Mapping[str, str] | None =
     response.content_type = "application/json"
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, RequestTimedOut):
+        response.force_close()
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 15.5.2, demands one
     return response

@@ -8,6 +8,8 @@ from proxy.errors import InvalidRequest
 
 _SEPARATORS = re.compile(r"[/\\]")
 _BACK: Final = ".."
+#: Each costs a pass over the whole path, and one that is encoded a thousand times would hold everybody up.
+_MOST_DECODINGS: Final = 8
 
 
 def check_target(target: str) -> None:
@@ -20,13 +22,17 @@ def check_target(target: str) -> None:
         target: begins with a slash.
 
     Raises:
-        InvalidRequest: the path leads out of where it starts.
+        InvalidRequest: the path leads out of where it starts, or hides where it leads.
     """
     path = target.partition("?")[0].partition("#")[0]
     if _BACK not in path and "%" not in path:
         return
-    while (decoded := unquote(path, "latin-1")) != path:
+    for _ in range(_MOST_DECODINGS):
+        if (decoded := unquote(path, "latin-1")) == path:
+            break
         path = decoded
+    else:
+        raise InvalidRequest("The path is encoded too many times. Encode it once.")
     depth = 0
     for segment in _SEPARATORS.split(path):
         name = segment.partition(";")[0]

@@ -63,6 +63,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "models.a.model": ("c", "c"),
     "clients": ("{api_keys: [a]}", ...),
     "clients.api_keys": ("[a, {name: b, key: c}]", ...),
+    "clients.idle": ("1m", 60.0),
     "cors": ("{origins: ['*']}", ...),
     "cors.origins": ("['*']", ("*",)),
     "limits": ("{event: 1}", ...),

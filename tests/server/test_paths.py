@@ -76,3 +76,15 @@ async def test_target_that_is_no_path_reaches_no_other_server(line):
         assert (await client.head()).status < 500
 
         assert {request.target for request in upstream.requests} <= {"/", "/*"}
+
+
+@pytest.mark.parametrize("times", [9, 30_000])
+async def test_path_that_is_encoded_many_times_is_refused(times):
+    """To find out what is in it takes a pass each time, and another client waits meanwhile."""
+    async with talking(serves(EMPTY)) as (upstream, client):
+        await client.request("GET", "/%" + "25" * times + "2e")
+        head, error = await client.error()
+
+        assert head.status == 400
+        assert "encoded too many times" in error["message"]
+        assert upstream.talks == []
