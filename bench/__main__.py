@@ -61,6 +61,8 @@ def bench(
 
     CPU is that of the whole process tree; ratios are taken within a round, and the median of them counts.
     """
+    if sys.platform != "linux":
+        sys.exit("bench: needs Linux, for its clocks and its epoll")
     if quoted:
         documents.write(json.loads(quoted.read_text("utf-8")))
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import chart, machine, report
+from bench.loads import PACED
 from bench.report import Document
 
 ROOT: Final = Path(__file__).parents[1]
@@ -72,11 +73,26 @@ def _conditions(document: Document) -> str:
     )
 
 
+def _capacity(document: Document) -> list[str]:
+    """Say what a core and a gigabyte carry, where the measuring tells."""
+    paced = document["targets"].get("paced", {}).get("straightwire")
+    memory = [line.median for line in report.results(document) if line.what == "memory per stream"]
+    if not paced or not memory:
+        return []
+    frames = 1e6 / paced["cpu_us"]
+    said = (
+        f"So a core carries {frames:,.0f} frames a second, which is {frames / PACED.rate:,.0f} streams of"
+        f" {PACED.rate} frames a second, and a GiB carries {2**20 / memory[0]:,.0f} open streams."
+    )
+    return [said]
+
+
 def _tables(document: Document) -> list[str]:
     tables = [
         "![Each figure as a share of its target](performance.svg)",
         _LEGEND,
         report.goals_table(document),
+        *_capacity(document),
         "What each load found at each target, medians of all rounds:",
         report.targets_table(document),
     ]

@@ -79,7 +79,7 @@ class Reading:
 @contextmanager
 def emitter(form: Form) -> Iterator[tuple[int, int]]:
     """Run an emitter of this form; gives its port and its process id."""
-    program = _build("emitter")
+    program = build("emitter")
     with subprocess.Popen([program, form.first, form.frame, form.last], stdout=subprocess.PIPE) as process:
         assert process.stdout
         try:
@@ -105,13 +105,17 @@ def run_client(port: int, key: str, load: Load, *, when_open: Callable[[], None]
     """
     limit = round(load.seconds + _PATIENCE)
     amounts = (load.streams, load.requests, load.frames, load.gap, limit)
-    command = [str(_build("client")), str(port), key, *map(str, amounts), load.body]
+    command = [str(build("client")), str(port), key, *map(str, amounts), load.body]
     last = ""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        for last in process.stdout:
-            if last == "open\n" and when_open:
-                when_open()
+        try:
+            for last in process.stdout:
+                if last == "open\n" and when_open:
+                    when_open()
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode == -signal.SIGALRM:
         raise BenchError(f"{load.name}: the streams did not end within {limit} s")
     if process.returncode:
@@ -120,8 +124,12 @@ def run_client(port: int, key: str, load: Load, *, when_open: Callable[[], None]
 
 
 @cache
-def _build(name: str) -> Path:
-    """Compile a program, unless the very same source has been compiled before."""
+def build(name: str) -> Path:
+    """Compile a program, unless the very same source has been compiled before.
+
+    Raises:
+        BenchError: There is no compiler, or it refuses.
+    """
     source = SOURCES / f"{name}.c"
     digest = hashlib.sha256(source.read_bytes() + (SOURCES / "sockets.h").read_bytes()).hexdigest()[:16]
     program = BUILD / f"{name}-{digest}"

@@ -12,7 +12,7 @@ from bench import machine, peers, report, rounds
 from bench.loads import Load
 from bench.native import COMPLIANT, LOCALAI, Form, emitter
 from bench.rounds import Round, Run, Tell
-from bench.targets import TARGETS, Starter, Target, new_key, straightwire
+from bench.targets import TARGETS, Starter, Target, allow_descriptors, new_key, straightwire
 
 Starters = Mapping[str, Callable[[], AbstractContextManager[Target]]]
 
@@ -41,6 +41,7 @@ def measure(
     Raises:
         BenchError: Something is missing, or an answer was not whole.
     """
+    allow_descriptors(opened.streams if opened else 100)
     shuffle = random.Random(seed)
     conditions, before = machine.conditions(), machine.Weather.now()
     run = Run([Round() for _ in range(count)])

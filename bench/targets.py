@@ -1,6 +1,7 @@
 """What is measured: nothing in between, nginx, straightwire. Each runs in a process of its own."""
 
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -23,10 +24,9 @@ _START: Final = 120.0
 _NGINX: Final = """\
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile {descriptors};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections {connections}; }}
+events {{ worker_connections {descriptors}; }}
 http {{
     access_log off;
     client_body_temp_path {folder}/body;
@@ -104,13 +104,9 @@ def direct(upstream: int, _key: str, _folder: Path) -> Iterator[Target]:
 def nginx(upstream: int, key: str, folder: Path) -> Iterator[Target]:
     """nginx, one worker, passing bytes on as they come."""
     port = free_port()
-    connections = 20_000
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     config = folder / "nginx.conf"
-    config.write_text(
-        _NGINX.format(
-            folder=folder, port=port, upstream=upstream, descriptors=connections, connections=connections
-        )
-    )
+    config.write_text(_NGINX.format(folder=folder, port=port, upstream=upstream, descriptors=descriptors))
     command = [find_nginx(), "-p", str(folder), "-c", str(config)]
     with running("nginx", command, port, key, folder) as target:
         yield target
@@ -177,6 +173,22 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def allow_descriptors(streams: int) -> None:
+    """Let what is started from now on have as many open files as we may have, and see that they suffice.
+
+    Raises:
+        BenchError: A proxy could not hold so many streams, with two connections each.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    needed = 2 * streams + 200
+    if most < needed:
+        raise BenchError(
+            f"{streams:,} streams need {needed:,} open files, and this machine allows {most:,};"
+            " raise the hard limit of `ulimit -n`, or take fewer: --streams"
+        )
 
 
 def find_nginx() -> str:

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from bench import report, rounds, session
+from bench import native, report, rounds, session
 from bench.loads import FLOOD, LONE, PACED, REQUEST, Load
 from bench.native import LOCALAI, BenchError, emitter, run_client
-from bench.targets import TARGETS, Target
+from bench.targets import TARGETS, Target, find_nginx
 
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 
@@ -90,3 +90,19 @@ def test_a_target_that_does_not_start_is_told_with_its_words(tmp_path):
         TARGETS["straightwire"](1, 'a"', tmp_path),
     ):
         pytest.fail("it started")
+
+
+def test_what_the_machine_lacks_is_told_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(native, "BUILD", tmp_path)
+    monkeypatch.delenv("CC", raising=False)
+    native.build.cache_clear()
+    with pytest.raises(BenchError, match=r"needs a C compiler; .*sudo apt install gcc libc6-dev"):
+        native.build("client")
+    with pytest.raises(BenchError, match=r"needs nginx .*sudo apt install nginx-light"):
+        find_nginx()
+
+
+def test_too_many_streams_for_the_machine_are_refused_before_anything_starts():
+    with pytest.raises(BenchError, match=r"1,000,000,000 streams need .* open files.*ulimit -n.*--streams"):
+        session.measure([], Load("open", 10**9, 1), starts=False, count=1, seed=1, tell=print)
