@@ -67,7 +67,7 @@ def bench(
         documents.write(json.loads(quoted.read_text("utf-8")))
         return
     chosen = chosen or (*LOADS, *_FRESH)
-    many = opened(streams or (1_000 if quick else 5_000), seconds=2 if quick else 10)
+    many = opened(streams or 1_000, ramp=4, stay=1) if quick else opened(streams or 5_000, ramp=20, stay=10)
     try:
         document = session.measure(
             [load.short(0.3 if quick else 1.0) for name, load in LOADS.items() if name in chosen],

@@ -71,9 +71,9 @@ REQUEST: Final = Load("request", streams=1, frames=1, requests=2_000)
 LOADS: Final = {load.name: load for load in (PACED, LONE, FLOOD, REQUEST)}
 
 
-def opened(streams: int, *, seconds: int = 10) -> Load:
+def opened(streams: int, *, ramp: int, stay: int) -> Load:
     """Return the load of many streams that are open at once, a frame a second in each.
 
-    They start over twice `seconds` and then stay for as many more.
+    They start evenly over `ramp` seconds, and stay for `stay` seconds after that.
     """
-    return Load("open", streams=streams, frames=3 * seconds, rate=1, gap=2_000_000 * seconds // streams)
+    return Load("open", streams=streams, frames=ramp + stay, rate=1, gap=1_000_000 * ramp // streams)
