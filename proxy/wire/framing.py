@@ -9,7 +9,8 @@ import re
 from typing import Final
 
 from proxy.wire.codec import NotJSON, loads
-from proxy.wire.sse import BOM, Event, EventDecoder
+from proxy.wire.sse import BOM, Event
+from proxy.wire.wrapping import QuickDecoder
 
 DONE: Final = b"[DONE]"
 #: `[DONE]` as it is also spelt, where it shows that nothing of it is missing.
@@ -45,7 +46,7 @@ def _is_complete(data: bytes) -> bool:
     return says_done(data) or is_object(data)
 
 
-class TolerantDecoder(EventDecoder):
+class TolerantDecoder(QuickDecoder):
     """The event stream of servers that leave something out.
 
     Where the standard would join or ignore, and the line is complete in itself,

@@ -49,8 +49,6 @@ class EventDecoder:
             read further: `overflowed` is set, and later bytes are discarded.
 
     Attributes:
-        deviations: how often each form was met that a plain stream of
-            `data: …\n\n` does not have.
         last_event_id: the last `id` without a NUL; as in the standard, it counts with the
             blank line after it.
         retry: the last `retry` that is all digits, in milliseconds.
@@ -60,6 +58,7 @@ class EventDecoder:
     __slots__ = (
         "_after_cr",
         "_between",
+        "_counts",
         "_event",
         "_fragments",
         "_held",
@@ -71,7 +70,6 @@ class EventDecoder:
         "_ready",
         "_start",
         "_unseparated",
-        "deviations",
         "last_event_id",
         "overflowed",
         "retry",
@@ -80,7 +78,7 @@ class EventDecoder:
     def __init__(self, limit: int = 0) -> None:
         self._limit = limit
         self._start: bytes | None = b""  # until the BOM is decided, what might become one
-        self._between = False  # nothing is pending: the next byte begins an event
+        self._between = False  # nothing is pending: the next byte begins an event; for subclasses
         self._after_cr = False  # the last byte was a CR: an LF now belongs to it
         self._fragments: list[bytes] = []  # of a line without its end: joined once, so linear
         self._pending = 0  # bytes in the fragments
@@ -91,29 +89,18 @@ class EventDecoder:
         self._in_block = False  # a field was seen since the last blank line
         self._unseparated = False  # each data line is looked at by itself; for subclasses
         self._ready: list[Event] = []
-        self.deviations: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self.last_event_id = b""
         self.retry: int | None = None
         self.overflowed = False
 
+    @property
+    def deviations(self) -> dict[str, int]:
+        r"""How often each form was met that a plain stream of `data: …\n\n` does not have."""
+        return self._counts
+
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that end within `data`, in order."""
-        # Most reads bring plain events and nothing else. Then each has two LFs, at its end.
-        if (
-            self._between
-            and data[:6] == b"data: "
-            and data[-2:] == b"\n\n"
-            and data.find(b"\r") < 0
-            and (len(data) <= self._limit or not self._limit)
-        ):
-            if data.find(b"\n") == len(data) - 2:
-                return [new_event(Event, (data[6:-2], b""))]
-            values = data[6:-2].split(b"\n\ndata: ")
-            if data.count(b"\n") == 2 * len(values):
-                return [new_event(Event, (value, b"")) for value in values]
-        return self._feed_lines(data)
-
-    def _feed_lines(self, data: bytes) -> list[Event]:
         if self._start is not None:
             data = self._without_bom(data)
         if self._after_cr or b"\r" in data:
@@ -146,7 +133,12 @@ class EventDecoder:
         if rest:
             self._keep(rest)
         self._between = not (
-            rest or self._lines or self._in_block or self._after_cr or self._start is not None
+            rest
+            or self._lines
+            or self._in_block
+            or self._after_cr
+            or self._unseparated
+            or self._start is not None
         )
         return events
 
@@ -167,7 +159,7 @@ class EventDecoder:
 
     def note(self, form: str, times: int = 1) -> None:
         """Count a deviation from the plain form."""
-        self.deviations[form] = self.deviations.get(form, 0) + times
+        self._counts[form] = self._counts.get(form, 0) + times
 
     def on_further_data(self) -> None:
         """Act before a second or later `data` line joins its event; for subclasses."""
@@ -236,7 +228,7 @@ class EventDecoder:
 
     def _overflow(self) -> None:
         self.overflowed = True
-        self._between = False  # the short cut of `feed` must not deliver what follows
+        self._between = False
         self._fragments.clear()
         self._lines.clear()
 
