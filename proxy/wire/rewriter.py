@@ -17,6 +17,7 @@ from proxy.wire.intake import Intake
 from proxy.wire.machine import ChunkMachine
 from proxy.wire.plan import Plan
 from proxy.wire.requests import Endpoint, Request
+from proxy.wire.splice import Splice
 from proxy.wire.sse import BOM, Event, encode
 
 DONE_FRAME: Final = encode(framing.DONE)
@@ -48,6 +49,7 @@ class StreamRewriter:
         origin: a random token and the time, since this floor knows neither.
         plan: the repairs that are on.
         event_limit: the greatest size of one upstream event in bytes; 0 means none.
+        splice: take the short road where it leads to the same; False for the long one only.
 
     Attributes:
         ended: nothing more will leave: `[DONE]` or an error event has been returned.
@@ -57,7 +59,13 @@ class StreamRewriter:
     """
 
     def __init__(
-        self, request: Request, origin: Origin, plan: Plan, *, event_limit: int = DEFAULT_EVENT_LIMIT
+        self,
+        request: Request,
+        origin: Origin,
+        plan: Plan,
+        *,
+        event_limit: int = DEFAULT_EVENT_LIMIT,
+        splice: bool = True,
     ) -> None:
         self.ended = False
         self.failure: UpstreamError | Stopped | None = None
@@ -68,6 +76,7 @@ class StreamRewriter:
         self._writer = FrameWriter(self._stream)
         self._endings = Endings(self._stream, plan, self._writer)
         self._intake = Intake(self._stream, ChunkMachine(self._stream, plan, self._writer, self._endings))
+        self._splice = Splice(self._stream, self._intake, self._writer) if splice else None
         self._decoder: framing.TolerantDecoder | framing.JSONDecoder | None = None
         self._bare = False  # the body is JSON, no event stream
         self._first = b""  # until it shows what kind of body this is
@@ -89,6 +98,8 @@ class StreamRewriter:
     @property
     def report(self) -> StreamReport:
         """What became of the stream so far."""
+        if self._splice is not None:
+            self._splice.settle()
         repairs = dict(self._stream.repairs)
         for form, times in self._decoder.deviations.items() if self._decoder else ():
             repairs[form] = repairs.get(form, 0) + times
@@ -105,8 +116,10 @@ class StreamRewriter:
                 return []
             self._bare = isinstance(decoder, framing.JSONDecoder)
             data = self._first.removeprefix(BOM) if self._bare else self._first
+        splice = self._splice
         for event in decoder.feed(data):
-            self._event(event)
+            if splice is None or not splice.take(event):
+                self._event(event)
         if decoder.overflowed and not self.ended:
             self._fail(UpstreamMalformed(f"The upstream sent an event of more than {self._limit} bytes."))
         return self._take()
@@ -139,7 +152,7 @@ class StreamRewriter:
                 self._stream.count("repeated-done" if done else "data-after-done")
             return
         try:
-            if self._intake.receive(event, bare=self._bare):
+            if (self._splice or self._intake).receive(event, bare=self._bare):
                 self._end_well(marked=True)
         except UpstreamError as error:
             self._fail(error)

@@ -1,0 +1,138 @@
+"""What a frame costs before any socket: the parser, the rewriter on both of its roads, one stream's memory.
+
+    python -m bench.inprocess [--json FILE] [--rounds N]
+
+Each figure is processor time of this process in µs a frame: the median of the rounds, and the least. The
+rounds of all rows alternate, so that whatever else runs on the machine falls on each of them.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import orjson
+
+from proxy.wire.chunk import Origin
+from proxy.wire.plan import compile_plan
+from proxy.wire.requests import Endpoint, Request
+from proxy.wire.rewriter import StreamRewriter
+from proxy.wire.wrapping import QuickDecoder
+
+FRAMES = 6000
+MANY = 100
+STREAMS = 500
+PLAN = compile_plan()
+CHAT = Request(Endpoint.CHAT, model="ggml-gpt4all-j", stream=True)
+ORIGIN = Origin("0123456789abcdefghijklmn", 1684665888, mapped=False)
+WORDS = [" one", " two", ",", " wire", "\\n", " straight", " é", " it", " adds", " nothing", ".", " 12"]
+
+#: A frame as OpenAI writes it, and as LocalAI wrote it in May 2023: all in one read, with its empty event.
+COMPLIANT = (
+    'data: {"id":"chatcmpl-0123456789abcdefghijklmn","object":"chat.completion.chunk","created":1684665888,'
+    '"model":"ggml-gpt4all-j","choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}\n\n'
+)
+LOCALAI = (
+    'event: data\n\ndata: {"object":"chat.completion.chunk","model":"ggml-gpt4all-j",'
+    '"choices":[{"delta":{"role":"assistant","content":"%s"}}],'
+    '"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}\n\n\n'
+)
+
+Measure = Callable[[], float]
+
+
+def stream_of(form: str) -> list[bytes]:
+    """The frames of one stream: a role first where the form has none of its own."""
+    frames = [(form % word).encode() for word in islice(cycle(WORDS), FRAMES)]
+    role = (COMPLIANT % "").replace('"content":""', '"role":"assistant"').encode()
+    return [role, *frames] if form is COMPLIANT else frames
+
+
+def together(frames: list[bytes], count: int) -> list[bytes]:
+    """The same bytes, `count` frames a read."""
+    return [b"".join(frames[place : place + count]) for place in range(0, len(frames), count)]
+
+
+def feeding(make: Callable[[], Callable[[bytes], object]], reads: list[bytes]) -> Measure:
+    """Measure what all reads cost a fresh consumer, in µs a frame."""
+
+    def measure() -> float:
+        take = make()
+        began = time.process_time_ns()
+        for data in reads:
+            take(data)
+        return (time.process_time_ns() - began) / FRAMES / 1000
+
+    return measure
+
+
+def decoding() -> Callable[[bytes], object]:
+    return QuickDecoder(1 << 20).feed
+
+
+def rewriting(*, splice: bool) -> Callable[[], Callable[[bytes], object]]:
+    return lambda: StreamRewriter(CHAT, ORIGIN, PLAN, splice=splice).receive_data
+
+
+def rows() -> dict[str, Measure]:
+    """Every row of the table, by its name."""
+    plain, localai = stream_of(COMPLIANT), stream_of(LOCALAI)
+    data = [frame[6:-2] for frame in plain]
+    found: dict[str, Measure] = {"orjson.loads": feeding(lambda: orjson.loads, data)}
+    for name, frames in {"compliant": plain, "LocalAI 2023": localai}.items():
+        for count in (1, MANY):
+            reads = together(frames, count)
+            found[f"parser, {name}, {count} a read"] = feeding(decoding, reads)
+            found[f"rewriter, {name}, {count} a read"] = feeding(rewriting(splice=False), reads)
+            found[f"with splice, {name}, {count} a read"] = feeding(rewriting(splice=True), reads)
+    return dict(sorted(found.items(), key=lambda row: row[0].split(",")[0] != "orjson.loads"))
+
+
+def memory(form: str) -> float:
+    """KiB that one open stream's rewriter holds after a few frames."""
+    frames = stream_of(form)[:20]
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    rewriters = [StreamRewriter(CHAT, ORIGIN, PLAN) for _ in range(STREAMS)]
+    for rewriter in rewriters:
+        for frame in frames:
+            rewriter.receive_data(frame)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return (after - before) / STREAMS / 1024
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds for each row (7)")
+    given = parser.parse_args()
+
+    measures = rows()
+    taken: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(given.rounds):
+        for name, measure in measures.items():
+            taken[name].append(measure())
+    held = {f"memory, {name}": memory(form) for name, form in FORMS.items()}
+
+    print(f"Python {platform.python_version()}, {FRAMES} frames, {given.rounds} rounds")
+    print(f"{'µs of processor time a frame':44}{'median':>8}{'least':>8}")
+    for name, times in taken.items():
+        print(f"{name:44}{statistics.median(times):8.2f}{min(times):8.2f}")
+    for name, kib in held.items():
+        print(f"{name + ', KiB a stream':44}{kib:8.2f}")
+    if given.json:
+        figures = {name: {"median": statistics.median(t), "least": min(t)} for name, t in taken.items()}
+        given.json.write_text(json.dumps({"python": platform.python_version(), "us": figures, "kib": held}))
+
+
+FORMS = {"compliant": COMPLIANT, "LocalAI 2023": LOCALAI}
+
+if __name__ == "__main__":
+    main()

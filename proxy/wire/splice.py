@@ -1,0 +1,204 @@
+"""The short road: an event that says the same as the last but for its text is rewritten without JSON.
+
+A stream of text is one event over and over: only the content between two quotes
+differs. So what the long road (intake, machine, repairs, writer) has just made of
+such an event is what it would make of the next. `Splice` learns the bytes around
+the text, on both sides, from an event that the long road has rewritten, and
+then moves the text of like events from the one to the other.
+
+Nothing is assumed about what was done to the event. That the text, and only the
+text, is what stands between the bytes is tried out by parsing both sides with
+another text in its place. That the long road would do the same again follows from
+what it may look at: the chunk, which is the same but for a string that is not
+empty; and the state of the stream, which does not change where the choice has
+begun, holds nothing back and has made no calls. Repairs may ask whether a text is
+empty, not what it says; the one that does, `think-tags`, either changes the
+text, and then nothing is learnt, or is past the place where it would.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+import orjson
+
+from proxy.wire import codec
+from proxy.wire.chunk import TEXTS, Phase, StreamState
+from proxy.wire.frames import FrameWriter
+from proxy.wire.intake import Intake
+from proxy.wire.requests import Endpoint
+from proxy.wire.sse import Event
+
+#: The inside of a JSON string as orjson writes it: such a text is the same on both sides.
+CANONICAL: Final = re.compile(rb'[^"\\\x00-\x1f]*(?:\\["\\bfnrt][^"\\\x00-\x1f]*)*').fullmatch
+#: A text that stands for any other.
+ANY: Final = "straightwire's stand-in for a text"
+#: Where there are calls, more than a text is said.
+CALLS: Final = ("tool_calls", "function_call")
+#: The length of `data: `, with which a frame begins.
+FIELD: Final = 6
+#: After how many events, at most, it is tried again to learn where learning has not paid.
+MAX_PAUSE: Final = 64
+
+
+class Seam(NamedTuple):
+    """What was learnt of one event: the bytes around its text, as it came and as it left.
+
+    Attributes:
+        name: the event's name.
+        head: what stood before its text.
+        tail: what stood after it.
+        begin: what the frame has before the text.
+        end: what the frame has after it.
+        texts: where the long road remembers each text; None where it does not.
+        counts: which repairs acted, and how often.
+    """
+
+    name: bytes
+    head: bytes
+    tail: bytes
+    begin: bytes
+    end: bytes
+    texts: list[str] | None
+    counts: tuple[tuple[str, int], ...]
+
+
+class Splice:
+    """Takes the events of one stream, by the short road where that leads to the same.
+
+    Args:
+        stream: the state that the long road works on.
+        intake: the long road.
+        writer: where the frames go.
+    """
+
+    __slots__ = ("_hits", "_intake", "_is_chat", "_pause", "_rest", "_seam", "_stream", "_writer")
+
+    def __init__(self, stream: StreamState, intake: Intake, writer: FrameWriter) -> None:
+        self._stream = stream
+        self._is_chat = stream.request.endpoint is Endpoint.CHAT
+        self._intake = intake
+        self._writer = writer
+        self._seam: Seam | None = None
+        self._hits = 0  # events spliced, whose repairs are still to be counted
+        self._rest = 0  # events until it is tried again to learn
+        self._pause = 0  # the next such rest, if learning does not pay until then
+
+    def take(self, event: Event) -> bool:
+        """Take an event by the short road; return whether that was possible."""
+        seam = self._seam
+        if seam is None:
+            return False
+        data, name = event
+        expected, head, tail, begin, end, texts, _ = seam
+        if name != expected or not data.startswith(head) or not data.endswith(tail):
+            return False
+        text = data[len(head) : -len(tail)]
+        if not text or not CANONICAL(text):
+            return False
+        if texts is not None or not text.isascii():
+            try:
+                said = orjson.loads(b'"%b"' % text)
+            except orjson.JSONDecodeError:  # no UTF-8
+                return False
+            if texts is not None:
+                texts.append(said)
+        self._writer.frames.append(begin + text + end)
+        self._intake.events += 1
+        self._hits += 1
+        return True
+
+    def receive(self, event: Event, *, bare: bool = False) -> bool:
+        """Take an event by the long road, and learn from it.
+
+        The arguments, the result and what it raises are those of `Intake.receive`.
+        """
+        self._forget()
+        if self._rest or not self._is_steady():
+            self._rest = max(self._rest - 1, 0)
+            return self._intake.receive(event, bare=bare)
+        frames, counts = self._writer.frames, self._stream.repairs.copy()
+        before, remembered = len(frames), len(self._texts)
+        over = self._intake.receive(event, bare=bare)
+        if len(frames) == before + 1 and self._is_steady():
+            self._learn(event, frames[-1], counts, len(self._texts) > remembered)
+        return over
+
+    def settle(self) -> None:
+        """Count the repairs of the events that went by the short road."""
+        hits, self._hits = self._hits, 0
+        if hits and self._seam is not None:
+            for repair, times in self._seam.counts:
+                self._stream.count(repair, hits * times)
+
+    def _forget(self) -> None:
+        if self._seam is not None:
+            if self._hits:
+                self._rest = self._pause = 0
+            self.settle()
+            self._seam = None
+
+    def _is_steady(self) -> bool:
+        """There is one choice, it has begun, and nothing that may still come of what it said is held back."""
+        stream = self._stream
+        if len(stream.choices) != 1 or stream.whole:
+            return False
+        (state,) = stream.choices.values()
+        return state.phase is Phase.STREAMING and state.finish is None and not (state.halves or state.waiting)
+
+    @property
+    def _texts(self) -> list[str]:
+        (state,) = self._stream.choices.values()
+        return state.text
+
+    def _learn(self, event: Event, frame: bytes, before: dict[str, int], remembers: bool) -> None:
+        """Learn from an event and the frame that the long road has made of it.
+
+        Args:
+            event: the event.
+            frame: the only frame that came of it.
+            before: the counts of repairs before it.
+            remembers: the long road has kept its text.
+        """
+        self._rest, self._pause = self._pause, min(2 * self._pause + 1, MAX_PAUSE)
+        said = self._said(event.data)
+        if said is None or said != self._said(frame[FIELD:]):
+            return
+        came, left = self._around(event.data, said), self._around(frame, said, FIELD)
+        if came and left:
+            counts = self._stream.repairs.items()
+            new = {repair: times - before.get(repair, 0) for repair, times in counts}
+            acted = tuple((repair, times) for repair, times in new.items() if times)
+            self._seam = Seam(event.event, *came, *left, self._texts if remembers else None, acted)
+
+    def _said(self, data: bytes) -> tuple[str, str] | None:
+        """Return the key and the text of a chunk that says just that; None if it is not such a chunk."""
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return None
+        choices = chunk.get("choices") if isinstance(chunk, dict) else None
+        if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+            return None
+        choice = choices[0]
+        texts = choice.get("delta") if self._is_chat else choice
+        if not isinstance(texts, dict) or choice.get("logprobs") or any(map(texts.get, CALLS)):
+            return None
+        said = [(key, texts[key]) for key in (TEXTS if self._is_chat else ("text",)) if texts.get(key)]
+        return said[0] if len(said) == 1 and isinstance(said[0][1], str) else None
+
+    def _around(self, data: bytes, said: tuple[str, str], start: int = 0) -> tuple[bytes, bytes] | None:
+        """Return what stands before and after the text in `data`; None where that is not certain.
+
+        Args:
+            data: bytes that are a chunk from `start` on.
+            said: the key and the text that it says.
+            start: where the chunk begins.
+        """
+        key, text = said
+        body = codec.dumps(text)[1:-1]
+        head, quoted, tail = data.partition(b'"%b"' % body)
+        if not quoted or quoted in tail or text == ANY:
+            return None
+        head, tail = head + b'"', b'"' + tail
+        certain = self._said(head[start:] + ANY.encode() + tail) == (key, ANY)
+        return (head, tail) if certain else None
