@@ -3,6 +3,7 @@
     StraightwireError
     ├── ConfigurationError      the operator's: file, command line, environment
     ├── CannotListen            the operator's, too: the address cannot be had
+    ├── WorkerFailed            one of several processes does not start
     ├── ClientError             4xx, the request cannot be served as it stands
     │   ├── InvalidRequest          400
     │   ├── Unauthenticated         401
@@ -69,6 +70,10 @@ class ConfigurationError(StraightwireError):
 
 class CannotListen(StraightwireError):
     """The address at which the proxy shall listen cannot be had."""
+
+
+class WorkerFailed(StraightwireError):
+    """One of the processes that shall serve does not start."""
 
 
 class ClientError(StraightwireError):

@@ -30,10 +30,6 @@ def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configur
         known_dialects=DIALECTS,
         known_translations=TRANSLATIONS,
     )
-    if configuration.workers > 1:
-        raise ConfigurationError(
-            "workers: this version runs one process; run several of it behind a load balancer, or write 1"
-        )
     for upstream in configuration.upstreams:
         for name, is_on in configuration.repairs_of(upstream).items():
             if CATALOGUE[name].fixed and not is_on:

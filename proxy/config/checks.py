@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from proxy.config.patterns import covers, is_pattern
+from proxy.config.schema import Configuration
 from proxy.config.tree import KeyPath, Mistake, Tree, did_you_mean
 
 _UPSTREAM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -40,6 +41,17 @@ def of(tree: Tree, vocabulary: Vocabulary) -> Iterator[Mistake]:
         yield from _model(tree, name)
     yield from _unreachable(tree)
     yield from _listeners(tree)
+
+
+def of_values(configuration: Configuration, tree: Tree) -> Iterator[Mistake]:
+    """Yield the mistakes that show when every value is of its type."""
+    for name, upstream in configuration.upstreams.items():
+        if 0 < upstream.max_connections < configuration.workers:
+            yield _at(
+                tree,
+                ("upstreams", name, "max_connections"),
+                f"{upstream.max_connections} are too few for {configuration.workers} workers; each needs one",
+            )
 
 
 def _upstreams(tree: Tree) -> Iterator[Mistake]:

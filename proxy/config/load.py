@@ -55,6 +55,8 @@ def load(
         configuration = Configuration.model_validate(tree.data, context={"directory": directory})
     except ValidationError as error:
         mistakes += complaints.of(error, tree)
+    else:
+        mistakes += checks.of_values(configuration, tree)
     if configuration is None or mistakes:
         raise ConfigurationError(*_in_order(mistakes))
     return configuration

@@ -21,12 +21,15 @@ from proxy.errors import StraightwireError
 from proxy.server.record import INTERNAL_ERROR, USUAL, Record, shown
 
 
-def open_log(settings: Log, stream: TextIO | None = None) -> FilteringBoundLogger:
+def open_log(
+    settings: Log, stream: TextIO | None = None, *, worker: int | None = None
+) -> FilteringBoundLogger:
     """Return a logger of its own, which leaves structlog's global one alone.
 
     Args:
         settings: its level, format and output.
         stream: where to, in the place of the output that is set.
+        worker: the number that its lines show, where there are several processes.
     """
     stream = stream or (sys.stdout if settings.output == "stdout" else sys.stderr)
     forms: dict[str, list[Processor]] = {
@@ -45,7 +48,7 @@ def open_log(settings: Log, stream: TextIO | None = None) -> FilteringBoundLogge
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
         cache_logger_on_first_use=False,
-    ).bind()
+    ).bind(**({} if worker is None else {"worker": worker}))
     return logger
 
 

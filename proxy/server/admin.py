@@ -39,7 +39,7 @@ class Admin:
         self._trouble = trouble
         self._metrics = metrics
         self._sockets = bind(settings.host, settings.port)
-        self.url = url_of(self._sockets[0])
+        self.url = url_of(self._sockets[0].getsockname())
         application = web.Application(middlewares=[Recorder().middleware, answer_errors])
         application.on_response_prepare.extend([drop_additions, mark])
         application.router.add_get("/healthz", self._healthz)

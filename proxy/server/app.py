@@ -55,6 +55,8 @@ class Proxy:
         configuration: all that it does.
         log: where the log goes, in the place of the output that is set.
         sockets: where it listens; None: where the configuration says.
+        worker: its number, where several processes are one proxy; the supervisor tells of the start then.
+        places: counts the requests of all of them; None: those of this one are all.
     """
 
     def __init__(
@@ -63,13 +65,16 @@ class Proxy:
         log: TextIO | None = None,
         *,
         sockets: Sequence[socket.socket] | None = None,
+        worker: int | None = None,
+        places: Places | None = None,
     ):
         self._configuration = configuration
         self._log_stream = log
-        self._log = open_log(configuration.log, log)
+        self._worker = worker
+        self._log = open_log(configuration.log, log, worker=worker)
         self._recorder = Recorder()
         self._tracing = Tracing() if configuration.tracing else None
-        self._places = Places()
+        self._places = places or Places()
         self._sockets = sockets
         self._generation: Generation  # made by start(): it needs the event loop
         self._oversight: Oversight | None = None
@@ -95,7 +100,7 @@ class Proxy:
         """Where clients find it, with the real port where 0 was configured."""
         if not self._sockets:
             raise RuntimeError("the proxy has not been started")
-        return url_of(self._sockets[0], "https" if self._context else "http")
+        return url_of(self._sockets[0].getsockname(), "https" if self._context else "http")
 
     @property
     def admin_url(self) -> str | None:
@@ -123,7 +128,8 @@ class Proxy:
         self._follow(configuration, generation)
         await serve(self._runner, self._sockets, self._context)
         await self._oversight.start(configuration.upstreams)
-        tell_start(self._log, configuration, self.url, self.admin_url)
+        if self._worker is None:
+            tell_start(self._log, configuration, self.url, self.admin_url)
 
     async def reload(self, configuration: Configuration) -> None:
         """Put a new configuration in force; requests that run keep the one under which they came.
@@ -142,26 +148,30 @@ class Proxy:
         old, generation = self._generation, Generation(configuration, self._places)
         if self._context and configuration.listen.tls:
             renew(self._context, configuration.listen.tls)
-        self._log = open_log(configuration.log, self._log_stream)
+        self._log = open_log(configuration.log, self._log_stream, worker=self._worker)
         self._follow(configuration, generation)
         retiring = asyncio.create_task(old.retire())
         self._retiring.add(retiring)
         retiring.add_done_callback(self._retiring.discard)
         if self._oversight is not None:
             await self._oversight.follow(configuration.upstreams)
-        tell_reload(self._log, configuration, kept)
+        if self._worker is None:
+            tell_reload(self._log, configuration, kept)
 
-    async def stop(self) -> None:
+    async def stop(self, drain: float | None = None) -> None:
         """Be ready no more, then listen no more, let requests end for as long as `drain`, and close all.
 
         A request that does not end in time is cut off: its client gets an error, and no `[DONE]`.
+
+        Args:
+            drain: seconds in the place of the configuration's.
         """
         self._draining = True
         if self._oversight is not None:
             self._oversight.hindrance = STOPPING
         async with self._stopping:
             await self._listen_no_more()
-            await _end_of(self._requests, self._configuration.drain)
+            await _end_of(self._requests, self._configuration.drain if drain is None else drain)
             for request in self._requests:
                 cut_off(request)
             await _end_of(self._requests, _LAST_WORDS)
@@ -173,6 +183,9 @@ class Proxy:
                 await self._oversight.close()
             if self._tracing is not None:
                 await self._tracing.close()
+
+    def kill(self) -> None:
+        """End at once what the end of this process does not end: nothing."""
 
     def _follow(self, configuration: Configuration, generation: Generation) -> None:
         self._configuration = configuration
@@ -189,6 +202,8 @@ class Proxy:
         """Close the listener, and the connections on which nothing is asked."""
         for site in list(self._runner.sites):
             await site.stop()
+        if self._worker is None and (path := self._configuration.listen.path):
+            path.unlink(missing_ok=True)
         if self._runner.server is not None:
             await asyncio.sleep(0)  # what has come until now is being served then
             self._runner.server.pre_shutdown()

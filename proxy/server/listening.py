@@ -4,9 +4,10 @@ import errno
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -14,6 +15,8 @@ from proxy.errors import CannotListen
 
 #: Connections that may wait to be accepted.
 _BACKLOG: Final = 1024
+#: Whether the kernel gives each socket at an address its share of the connections; elsewhere one may get all.
+_KERNEL_SHARES: Final = sys.platform == "linux"
 #: A name may stand for addresses that this machine does not have; the others do.
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
@@ -38,6 +41,63 @@ def bind(host: str, port: int, *, path: Path | None = None, shared: bool = False
         raise CannotListen(f"cannot listen on {path or f'{host}:{port}'}: {reason}") from error
 
 
+class SharedAddress:
+    """One address for several workers, each with sockets of its own where the kernel shares connections out.
+
+    They are kept open while a worker is replaced, so that the connections wait for the next one.
+
+    Args:
+        host, port, path: as in `bind`.
+        workers: how many there are.
+
+    Attributes:
+        name: the address as the system tells it, for `url_of`.
+
+    Raises:
+        CannotListen: the address is taken, or not this machine's.
+    """
+
+    def __init__(self, host: str, port: int, path: Path | None, workers: int):
+        self._host, self._port, self._path = host, port, path
+        self._shared = path is None and _KERNEL_SHARES
+        if self._shared and port:
+            for probe in bind(host, port):  # shared ones would not notice another proxy of this user
+                probe.close()
+        first = bind(host, port, path=path, shared=self._shared)
+        self._port = 0 if path else first[0].getsockname()[1]
+        self._sockets = dict.fromkeys(range(1, workers + 1), first)
+        if self._shared:
+            self._sockets |= {number: self._bind() for number in range(2, workers + 1)}
+        self.name = first[0].getsockname()
+
+    def sockets(self, number: int) -> list[socket.socket]:
+        """Return those of a worker.
+
+        Raises:
+            CannotListen: they had been released, and the address is taken now.
+        """
+        if number not in self._sockets:
+            self._sockets[number] = self._bind()
+        return self._sockets[number]
+
+    def release(self, number: int) -> None:
+        """Close those of a worker that will not take any connection for a while."""
+        if self._shared:
+            for listener in self._sockets.pop(number, ()):
+                listener.close()
+
+    def close(self) -> None:
+        """Close all, here; the workers' own copies are their matter."""
+        for sockets in self._sockets.values():
+            for listener in sockets:
+                listener.close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _bind(self) -> list[socket.socket]:
+        return bind(self._host, self._port, shared=True)
+
+
 async def serve(
     runner: web.AppRunner, sockets: Sequence[socket.socket], context: ssl.SSLContext | None = None
 ) -> None:
@@ -53,9 +113,8 @@ async def serve(
         await web.SockSite(runner, listener, backlog=_BACKLOG, ssl_context=context).start()
 
 
-def url_of(listener: socket.socket, scheme: str = "http") -> str:
-    """Return where a socket listens, with the real port where 0 was configured."""
-    address = listener.getsockname()
+def url_of(address: Any, scheme: str = "http") -> str:
+    """Return the URL of an address at which a socket listens, as its `getsockname` tells it."""
     if isinstance(address, str):
         return f"unix:{address}"
     host, port = address[:2]

@@ -1,4 +1,4 @@
-"""The process around the proxy: its event loop, its signals, its exit status."""
+"""The process that was started: its signals, its exit status, and what runs in it."""
 
 import asyncio
 import logging
@@ -6,22 +6,37 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from proxy.config.schema import Configuration
 from proxy.errors import ConfigurationError
+from proxy.server import notify
 from proxy.server.access_log import LibraryLog, open_log, tell_mistakes
 from proxy.server.app import Proxy
-
-try:
-    import uvloop
-except ImportError:  # it is no dependency where it does not exist
-    LOOP: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-else:
-    LOOP = uvloop.new_event_loop
+from proxy.server.loop import LOOP
 
 DONE: Final = 0
 ENDED_AT_ONCE: Final = 1
+
+
+class Running(Protocol):
+    """What the process runs."""
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def reload(self, configuration: Configuration) -> None:
+        """Put a new configuration in force."""
+
+    async def stop(self) -> None:
+        """Drain."""
+
+    def kill(self) -> None:
+        """End at once what this process's end does not end."""
 
 
 def run(
@@ -40,17 +55,20 @@ def run(
     Raises:
         ConfigurationError: the configuration is wrong.
         CannotListen: its address is taken, or not this machine's.
+        WorkerFailed: one of several processes does not start.
     """
     configuration = configure()
     process = _Process(configure, configuration)
-    with asyncio.Runner(loop_factory=LOOP) as runner:
+    # A supervisor has children to see to, whose signal uvloop keeps for itself; and no stream passes it.
+    factory = LOOP if configuration.workers == 1 else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(process.serve(beside or nullcontext(), announce))
 
 
 class _Process:
     def __init__(self, configure: Callable[[], Configuration], configuration: Configuration):
         self._configure = configure
-        self._proxy = Proxy(configuration)
+        self._running = _running(configuration)
         self._log = open_log(configuration.log)
         self._library_log = LibraryLog(self._log)
         self._stop = asyncio.Event()
@@ -65,28 +83,44 @@ class _Process:
             loop.add_signal_handler(number, self._told_to_stop)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         async with beside:
-            await self._proxy.start()
+            await self._running.start()
+            notify.ready()
             reloading = asyncio.create_task(self._reload_when_told())
             if announce is not None:
-                announce(self._proxy.url)
+                announce(self._running.url)
             await self._stop.wait()
+            notify.stopping()
             reloading.cancel()
-            await self._proxy.stop()
+            await self._running.stop()
         return DONE
 
     def _told_to_stop(self) -> None:
         if self._stop.is_set():  # told twice: at once
+            self._running.kill()
             os._exit(ENDED_AT_ONCE)
         self._stop.set()
 
     async def _reload_when_told(self) -> None:
         while await self._hung_up.wait():
             self._hung_up.clear()
-            try:
-                # Beside the event loop: a large file takes longer to read than a stream may wait.
-                configuration = await asyncio.to_thread(self._configure)
-                await self._proxy.reload(configuration)
-            except ConfigurationError as error:
-                tell_mistakes(self._log, error)
-                continue
+            notify.reloading()
+            await self._reload()
+            notify.ready()
+
+    async def _reload(self) -> None:
+        try:
+            # Beside the event loop: a large file takes longer to read than a stream may wait.
+            configuration = await asyncio.to_thread(self._configure)
+            await self._running.reload(configuration)
+        except ConfigurationError as error:
+            tell_mistakes(self._log, error)
+        else:
             self._log = self._library_log.log = open_log(configuration.log)
+
+
+def _running(configuration: Configuration) -> Running:
+    if configuration.workers == 1:
+        return Proxy(configuration)
+    from proxy.server.supervisor import Supervisor
+
+    return Supervisor(configuration)

@@ -69,6 +69,23 @@ async def serving(
         environ: added to the environment.
         settings: of the configuration.
     """
+    served = await start(upstream, file, environ, **settings)
+    try:
+        served.url = (await served.line("listening"))["url"]
+        if served.settings["admin"]:
+            served.admin_url = (await served.line("admin"))["url"]
+        await served.line("upstream")
+        yield served
+    finally:
+        if served.process.returncode is None:
+            served.process.kill()
+            await served.process.wait()
+
+
+async def start(
+    upstream: Scripted, file: Path, environ: dict[str, str] | None = None, **settings: Any
+) -> Served:
+    """Start a process, as `serving` does, and leave it alone."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("STRAIGHTWIRE_")}
     environment.pop("NOTIFY_SOCKET", None)
     served = Served(file)
@@ -87,13 +104,4 @@ async def serving(
         env=environment | (environ or {}),
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        served.url = (await served.line("listening"))["url"]
-        if served.settings["admin"]:
-            served.admin_url = (await served.line("admin"))["url"]
-        await served.line("upstream")
-        yield served
-    finally:
-        if served.process.returncode is None:
-            served.process.kill()
-            await served.process.wait()
+    return served

@@ -146,13 +146,6 @@ def test_serve_without_anything_to_serve_is_wrong_usage():
     assert "Traceback" not in ran.stderr
 
 
-def test_serve_refuses_what_it_cannot_do_yet():
-    ran = straightwire("serve", "--upstream", "http://127.0.0.1:9", "--workers", "3")
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("workers: this version runs one process")
-    assert len(ran.stderr.splitlines()) == 1
-
-
 def test_a_repair_without_which_no_stream_is_written_cannot_be_switched_off(tmp_path):
     file = tmp_path / "straightwire.yaml"
     file.write_text("upstreams: {local: {url: http://127.0.0.1:9}}\nrepairs: {event-line: false}\n")

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 
+import pytest
+
 from tests.cli.serving import serving
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, chunk, soon
@@ -11,14 +13,15 @@ from tests.server.test_admin import get
 from tests.server.test_doors import begin, held
 from tests.server.test_stopping import refused
 
+pytestmark = pytest.mark.parametrize("workers", [1, 2])
 STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)
 BEGUN = stays(STREAM_HEAD, chunk(ROLE))
 
 
-async def test_sigterm_lets_the_stream_end_and_is_done(tmp_path):
+async def test_sigterm_lets_the_stream_end_and_is_done(tmp_path, workers):
     async with (
         Scripted(held) as upstream,
-        serving(upstream, tmp_path / "proxy.yaml") as served,
+        serving(upstream, tmp_path / "proxy.yaml", workers=workers) as served,
         PlainClient(served.url) as client,
     ):
         await begin(client)
@@ -32,10 +35,10 @@ async def test_sigterm_lets_the_stream_end_and_is_done(tmp_path):
         assert await served.ended() == 0
 
 
-async def test_sigint_cuts_off_what_outlasts_drain(tmp_path):
+async def test_sigint_cuts_off_what_outlasts_drain(tmp_path, workers):
     async with (
         Scripted(BEGUN) as upstream,
-        serving(upstream, tmp_path / "proxy.yaml", drain="50ms") as served,
+        serving(upstream, tmp_path / "proxy.yaml", workers=workers, drain="50ms") as served,
         PlainClient(served.url) as client,
     ):
         await begin(client)
@@ -45,10 +48,10 @@ async def test_sigint_cuts_off_what_outlasts_drain(tmp_path):
         assert await served.ended() == 0
 
 
-async def test_a_second_signal_ends_at_once(tmp_path):
+async def test_a_second_signal_ends_at_once(tmp_path, workers):
     async with (
         Scripted(BEGUN) as upstream,
-        serving(upstream, tmp_path / "proxy.yaml", drain="1h") as served,
+        serving(upstream, tmp_path / "proxy.yaml", workers=workers, drain="1h") as served,
         PlainClient(served.url) as client,
     ):
         await begin(client)
@@ -60,11 +63,11 @@ async def test_a_second_signal_ends_at_once(tmp_path):
         await soon(upstream.talks[0].gone.wait())
 
 
-async def test_sighup_reads_the_configuration_again(tmp_path):
+async def test_sighup_reads_the_configuration_again(tmp_path, workers):
     async with (
         Scripted(held) as old,
         Scripted(STREAM) as new,
-        serving(old, tmp_path / "proxy.yaml") as served,
+        serving(old, tmp_path / "proxy.yaml", workers=workers) as served,
         PlainClient(served.url) as early,
         PlainClient(served.url) as late,
     ):
@@ -89,8 +92,11 @@ async def test_sighup_reads_the_configuration_again(tmp_path):
         assert await served.ended() == 0
 
 
-async def test_sighups_in_a_row_end_with_the_last_configuration(tmp_path):
-    async with Scripted(STREAM) as upstream, serving(upstream, tmp_path / "proxy.yaml") as served:
+async def test_sighups_in_a_row_end_with_the_last_configuration(tmp_path, workers):
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=workers) as served,
+    ):
         served.process.send_signal(signal.SIGHUP)
         served.configure(clients={"api_keys": ["sk-new"]})
         served.process.send_signal(signal.SIGHUP)

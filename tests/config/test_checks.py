@@ -125,3 +125,11 @@ def test_listeners_on_one_port(text: str, line: str, mistakes: Mistakes) -> None
 )
 def test_listeners_that_do_not_meet(text: str, load_text: Load) -> None:
     assert load_text(ONE + text)
+
+
+def test_connections_enough_for_all_workers(load_text: Load, mistakes: Mistakes) -> None:
+    text = "workers: 4\nupstreams:\n  a:\n    url: http://x\n    max_connections: {}\n"
+    what = "upstreams.a.max_connections: 3 are too few for 4 workers; each needs one"
+    assert mistakes(text.format(3)) == [f"config.yaml:5: {what}"]
+    for enough in (0, 4):
+        load_text(text.format(enough))

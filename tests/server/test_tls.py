@@ -1,5 +1,6 @@
 """TLS in front and towards upstreams, and the unix socket, with certificates made for the test."""
 
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,19 @@ async def test_unix_socket(tmp_path):
 
         assert upstream.requests[0].headers["x-forwarded-for"] == "unknown"
         assert upstream.requests[0].headers["forwarded"] == 'for=unknown;host="proxy.test";proto=http'
+    assert not path.exists()
+
+
+async def test_unix_socket_that_was_left_behind_and_one_that_is_in_use(tmp_path):
+    path = tmp_path / "straightwire.sock"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    async with Scripted(STREAM) as upstream, running(upstream, listen={"path": str(path)}) as proxy:
+        second = Proxy(configured(upstream.url, listen={"path": str(path)}))
+        with pytest.raises(CannotListen, match="Address already in use"):
+            await second.start()
+        async with PlainClient(proxy.url) as client:
+            assert await answered(client) == b"".join(WHOLE)
 
 
 async def test_unix_socket_where_none_can_be(tmp_path):

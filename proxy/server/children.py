@@ -1,0 +1,173 @@
+"""The processes of the workers, as their parent sees them."""
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from proxy.config.schema import Configuration
+from proxy.errors import WorkerFailed
+from proxy.server.channel import Ask, Channel, Configure, Drain, Failed, Message, Ready, Report
+from proxy.server.totals import Totals
+
+_COMMAND: Final = (sys.executable, "-m", "proxy.server.worker")
+
+
+class Children:
+    """All child processes of this one. As process 1 of a container it has to see to those of others, too."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, asyncio.Future[int]] = {}
+
+    def watch(self) -> None:
+        """See to children that end, from now on; the event loop runs."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+
+    def end_of(self, pid: int) -> "asyncio.Future[int]":
+        """Return what will hold the exit code of a child that has just been started."""
+        self._ends[pid] = asyncio.get_running_loop().create_future()
+        return self._ends[pid]
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if end := self._ends.pop(pid, None):
+                end.set_result(os.waitstatus_to_exitcode(status))
+
+
+class Child:
+    """The process of one worker.
+
+    It is started anew and is no fork: the event loop, the threads and the connections that this process has
+    would be in its way.
+
+    Args:
+        number: of the worker.
+        children: sees to its end.
+        totals: takes its counts.
+
+    Attributes:
+        ready: it serves.
+    """
+
+    def __init__(self, number: int, children: Children, totals: Totals):
+        self.number = number
+        self.ready = False
+        self._children = children
+        self._totals = totals
+        self._process: subprocess.Popen[bytes]
+        self._channel: Channel | None = None
+        self._draining = False
+        self._started = asyncio.Event()  # or it never will be
+        self._failure = ""
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[None]] = {}
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    async def start(
+        self, configuration: Configuration, memory: int, sockets: Sequence[socket.socket]
+    ) -> None:
+        """Start the process, and wait until it serves.
+
+        Args:
+            configuration: what it does.
+            memory: in which all workers count their requests.
+            sockets: what it listens on.
+
+        Raises:
+            WorkerFailed: it has ended before.
+        """
+        ours = self._run(memory, sockets)
+        self._channel = await Channel.over(ours)
+        self._listening = asyncio.create_task(self._listen(self._channel))
+        self._channel.send(Configure(configuration))
+        if self._draining:
+            self._channel.send(Drain())
+        await self._started.wait()
+        if not self.ready:
+            how = await self.end()
+            raise WorkerFailed(f"worker {self.number} cannot start: {self._failure or how}")
+
+    def _run(self, memory: int, sockets: Sequence[socket.socket]) -> socket.socket:
+        """Start the process; return our end of the channel."""
+        ours, theirs = socket.socketpair()
+        handed = [theirs.fileno(), memory, *(each.fileno() for each in sockets)]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                [*_COMMAND, str(self.number), *map(str, handed)],
+                pass_fds=handed,
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # what a terminal says is for this process, which passes it on
+            )
+        self._end = self._children.end_of(self.pid)
+        return ours
+
+    def configure(self, configuration: Configuration) -> None:
+        """Put a new configuration in force."""
+        if self._channel is not None:
+            self._channel.send(Configure(configuration))
+
+    def drain(self) -> None:
+        """Let it take nothing new, and end."""
+        self._draining = True
+        if self._channel is not None:
+            self._channel.send(Drain())
+
+    def kill(self) -> None:
+        """End it at once."""
+        if not self._end.done():
+            os.kill(self.pid, signal.SIGKILL)
+
+    async def asked(self) -> None:
+        """Have it report what it has counted. It is ready."""
+        if self._channel is None:
+            return
+        number = next(self._numbers)
+        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        self._channel.send(Ask(number))
+        await answer
+
+    async def end(self) -> str:
+        """Wait for its end; say how it came."""
+        code = await self._end
+        self._process.returncode = code  # it has been waited for, which `subprocess` does not know
+        await self._listening
+        if self._channel is not None:
+            await self._channel.close()
+        self._totals.end(self.pid)
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit status {code}"
+
+    async def _listen(self, channel: Channel) -> None:
+        while message := await channel.receive():
+            self._hear(message)
+        self.ready = False
+        self._started.set()
+        for answer in self._asked.values():
+            answer.cancel()
+
+    def _hear(self, message: Message) -> None:
+        match message:
+            case Ready():
+                self.ready = True
+                self._started.set()
+            case Failed(reason):
+                self._failure = reason
+            case Report(number, metrics):
+                self._totals.take(self.pid, metrics)
+                answer = self._asked.pop(number, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(None)

@@ -1,0 +1,314 @@
+"""Several workers as one proxy: one address, one configuration, one sum of all that is counted."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import ssl
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.cli.serving import Served, serving, start
+from tests.plain_client import PlainClient
+from tests.scripted import LAST_CHUNK, PATIENCE, STREAM_HEAD, Scripted, chunk, soon
+from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
+from tests.server.test_admin import get, ready
+from tests.server.test_doors import begin, held
+from tests.server.test_tls import Papers
+
+STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)
+BEGUN = stays(STREAM_HEAD, chunk(ROLE))
+
+
+def worker_of(client: PlainClient, processes: dict[int, int]) -> int:
+    """Return the number of the worker whose process holds the other end of a connection (proc(5))."""
+    ours, theirs = (client.writer.get_extra_info(name)[1] for name in ("sockname", "peername"))
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ports = f":{theirs:04X}", f":{ours:04X}"
+    (inode,) = (row[9] for row in rows if (row[1][-5:], row[2][-5:]) == ports)
+    (number,) = (number for number, pid in processes.items() if f"socket:[{inode}]" in files_of(pid))
+    return number
+
+
+def files_of(pid: int) -> set[str]:
+    return {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+
+
+def pids(served: Served) -> dict[int, int]:
+    """Return the process of each worker, by its number."""
+    return {line["worker"]: line["pid"] for line in served.told if line["event"] == "worker started"}
+
+
+async def streams_on_all(served: Served, stack: AsyncExitStack) -> dict[int, list[PlainClient]]:
+    """Begin streams until each worker has one; return the clients of each."""
+    processes = pids(served)
+    clients: dict[int, list[PlainClient]] = {number: [] for number in processes}
+    async with asyncio.timeout(PATIENCE):
+        while not all(clients.values()):
+            client = await stack.enter_async_context(PlainClient(served.url))
+            await begin(client)
+            clients[worker_of(client, processes)].append(client)
+    return clients
+
+
+async def answered(served: Served) -> None:
+    """See a stream come whole, on a connection of its own."""
+    async with PlainClient(served.url) as client:
+        await client.post(PATH, QUESTION)
+        assert (await client.head()).status == 200
+        assert await client.chunks() == WHOLE
+
+
+async def counted(served: Served, sample: str) -> float:
+    """Return the value of a sample on the page of metrics."""
+    _, page = await get(served.admin_url, "/metrics")
+    found = re.search(rf"^{re.escape(sample)} (\S+)$", page, re.MULTILINE)
+    assert found, page
+    return float(found[1])
+
+
+async def test_streams_of_others_do_not_notice_a_worker_that_is_killed(tmp_path):
+    async with (
+        Scripted(held) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2) as served,
+        AsyncExitStack() as stack,
+    ):
+        clients = await streams_on_all(served, stack)
+        killed = pids(served)[1]
+        os.kill(killed, signal.SIGKILL)
+        ended = await served.line("worker ended", worker=1)
+        assert (ended["pid"], ended["reason"]) == (killed, "killed by SIGKILL")
+        for client in clients[1]:
+            assert b"[DONE]" not in await client.closed()
+
+        await served.line("worker started", worker=1)
+        for talk in upstream.talks:
+            talk.go.set()
+        for client in clients[2]:
+            assert b"".join(await client.chunks()) == STOP + DONE
+        assert await get(served.admin_url, "/readyz") == (200, "ready\n")
+        new = await streams_on_all(served, stack)
+        assert all(new.values())
+        for talk in upstream.talks:
+            talk.go.set()
+
+
+async def test_worker_that_is_told_to_end_lets_its_streams_end_and_is_replaced(tmp_path):
+    async with (
+        Scripted(held) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2) as served,
+        AsyncExitStack() as stack,
+    ):
+        clients = await streams_on_all(served, stack)
+        os.kill(pids(served)[2], signal.SIGTERM)
+        for talk in upstream.talks:
+            talk.go.set()
+        for client in clients[1] + clients[2]:
+            assert b"".join(await client.chunks()) == STOP + DONE
+        await served.line("worker ended", worker=2)
+        await served.line("worker started", worker=2)
+
+
+async def test_metrics_are_the_sums_over_all_workers_dead_ones_included(tmp_path):
+    total = 'straightwire_streams_total{outcome="complete",upstream="local"}'
+    async with (
+        Scripted(held) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2) as served,
+        AsyncExitStack() as stack,
+    ):
+        clients = [client for some in (await streams_on_all(served, stack)).values() for client in some]
+        assert await counted(served, 'straightwire_streams_in_flight{upstream="local"}') == len(clients)
+        for talk in upstream.talks:
+            talk.go.set()
+        for client in clients:
+            assert b"".join(await client.chunks()) == STOP + DONE
+        async with asyncio.timeout(PATIENCE):  # a stream is counted right after its last byte has left
+            while await counted(served, total) < len(clients):
+                pass
+        seconds = 'straightwire_request_seconds_bucket{le="+Inf",upstream="local"}'
+        assert await counted(served, total) == len(clients)
+        assert await counted(served, seconds) == len(clients)
+        assert await counted(served, 'straightwire_streams_in_flight{upstream="local"}') == 0.0
+
+        os.kill(pids(served)[1], signal.SIGKILL)
+        await served.line("worker started", worker=1)
+        assert await counted(served, total) == len(clients)
+
+
+async def test_upstreams_are_asked_for_their_health_once_and_not_by_each_worker(tmp_path):
+    async with (
+        Scripted(serves(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as upstream,
+        serving(
+            upstream,
+            tmp_path / "proxy.yaml",
+            workers=3,
+            upstreams={"local": {"url": upstream.url, "health": {"interval": "1h"}}},
+        ) as served,
+    ):
+        await ready(served.admin_url, expected=200)
+        assert await counted(served, 'straightwire_upstream_up{upstream="local"}') == 1.0
+        assert len(upstream.requests) == 1
+
+
+async def test_workers_end_with_their_supervisor_and_tell_their_clients(tmp_path):
+    async with (
+        Scripted(BEGUN) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2, drain="1h") as served,
+        AsyncExitStack() as stack,
+    ):
+        clients = await streams_on_all(served, stack)
+        processes = [os.pidfd_open(pid) for pid in pids(served).values()]
+        served.process.kill()
+        for client in clients[1] + clients[2]:
+            assert error_of((await client.chunks())[-1])["code"] == "proxy_stopped"
+        for process in processes:
+            await ended(process)
+
+
+async def test_all_workers_get_the_configuration_or_none_does(tmp_path):
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2) as served,
+    ):
+        served.configure("upstreams: {local: {url: nonsense}}\n")
+        served.process.send_signal(signal.SIGHUP)
+        await served.line("not reloaded")
+        for _ in range(8):
+            await answered(served)
+
+        served.configure(clients={"api_keys": ["sk-new"]}, workers=3)
+        served.process.send_signal(signal.SIGHUP)
+        await served.line("kept", key="workers")
+        refused = 0
+        async with asyncio.timeout(PATIENCE):
+            while refused < 8:
+                async with PlainClient(served.url) as client:
+                    await client.post(PATH, QUESTION)
+                    refused += (await client.head()).status == 401
+        os.kill(pids(served)[1], signal.SIGKILL)
+        await served.line("worker started", worker=1)
+        for _ in range(8):
+            async with PlainClient(served.url) as client:
+                await client.post(PATH, QUESTION)
+                assert (await client.head()).status == 401
+
+
+async def test_proxy_whose_workers_do_not_start_fails_with_the_reason(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\nif 'proxy.server.worker' in sys.orig_argv:\n    os._exit(7)\n"
+    )
+    async with Scripted(STREAM) as upstream:
+        served = await start(upstream, tmp_path / "proxy.yaml", {"PYTHONPATH": str(tmp_path)}, workers=2)
+        _, told = await soon(served.process.communicate())
+
+    assert served.process.returncode == 1
+    *_, last = told.decode().splitlines()
+    assert re.fullmatch(r"straightwire: worker \d cannot start: it ended with exit status 7", last)
+
+
+async def test_address_that_another_proxy_has(tmp_path):
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "one.yaml", workers=2) as served,
+    ):
+        port = int(served.url.rpartition(":")[2])
+        for workers in (1, 2):
+            other = await start(upstream, tmp_path / "two.yaml", listen={"port": port}, workers=workers)
+            _, told = await soon(other.process.communicate())
+            assert other.process.returncode == 1
+            assert (
+                told.decode() == f"straightwire: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+            )
+        await answered(served)
+
+
+async def test_places_are_those_of_all_workers(tmp_path):
+    async with (
+        Scripted(BEGUN) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2, limits={"streams": 1}) as served,
+        PlainClient(served.url) as client,
+    ):
+        await begin(client)
+        for _ in range(8):
+            async with PlainClient(served.url) as other:
+                await other.post(PATH, QUESTION)
+                assert (await other.error())[1]["code"] == "overloaded"
+
+        number = worker_of(client, pids(served))
+        os.kill(pids(served)[number], signal.SIGKILL)
+        await client.closed()
+        await served.line("worker ended", worker=number)
+        async with PlainClient(served.url) as other:
+            await begin(other)
+
+
+async def test_unix_socket(tmp_path):
+    path = tmp_path / "proxy.sock"
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2, listen={"path": str(path)}) as served,
+    ):
+        assert served.url == f"unix:{path}"
+        for _ in range(4):
+            await answered(served)
+        served.process.send_signal(signal.SIGTERM)
+        assert await served.ended() == 0
+        assert not path.exists()
+
+
+async def test_certificate_is_read_again_by_all(tmp_path):
+    old, new = Papers(trustme.CA(), tmp_path), Papers(trustme.CA(), tmp_path)
+    certificate, key = old.issue()
+    listen = {"port": 0, "tls": {"certificate": certificate, "key": key}}
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=2, listen=listen) as served,
+    ):
+        async with PlainClient(served.url, tls=old.client()) as client:
+            await client.post(PATH, QUESTION)
+            assert (await client.head()).status == 200
+        new.issue()  # over the same files
+        served.process.send_signal(signal.SIGHUP)
+        await served.line("reloaded")
+        shown = 0
+        async with asyncio.timeout(PATIENCE):
+            while shown < 8:
+                with suppress(ssl.SSLCertVerificationError):  # a worker has still to read it
+                    async with PlainClient(served.url, tls=new.client()):
+                        shown += 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_service_manager_is_told(tmp_path, workers):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+
+        async def told() -> str:
+            return (await soon(asyncio.get_running_loop().sock_recv(manager, 4096))).decode()
+
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        async with (
+            Scripted(STREAM) as upstream,
+            serving(upstream, tmp_path / "proxy.yaml", environ, workers=workers) as served,
+        ):
+            assert await told() == "READY=1"
+            served.process.send_signal(signal.SIGHUP)
+            assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d+", await told())
+            assert await told() == "READY=1"
+            served.process.send_signal(signal.SIGTERM)
+            assert await told() == "STOPPING=1"
+            assert await served.ended() == 0
+
+
+async def ended(process: int) -> None:
+    """Wait until a process has ended, given its pidfd_open(2)."""
+    loop, end = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(process, end.set)
+    await soon(end.wait())
+    loop.remove_reader(process)
+    os.close(process)

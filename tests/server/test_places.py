@@ -1,0 +1,29 @@
+"""Places that several processes share."""
+
+import os
+
+from proxy.server import places
+from proxy.server.places import Places
+
+
+def test_each_sees_what_all_have_taken():
+    memory = places.share(3)
+    first, second = Places(1, memory), Places(2, memory)
+    first.take()
+    second.take()
+    second.take()
+    assert (first.taken, second.taken) == (3, 3)
+
+    second.leave()
+    assert first.taken == 2
+    os.close(memory)
+
+
+def test_nobody_takes_the_place_of_one_that_has_ended():
+    memory = places.share(2)
+    watching, ended, alive = Places(1, memory), Places(2, memory), Places(1, memory)
+    ended.take()
+    alive.take()
+    watching.vacate(2)
+    assert alive.taken == 1
+    os.close(memory)
