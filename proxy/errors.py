@@ -9,7 +9,8 @@
     │   ├── Unauthenticated         401
     │   ├── UnknownModel            404
     │   ├── RequestTooLarge         413
-    │   └── RequestTimedOut         408
+    │   ├── RequestTimedOut         408
+    │   └── UnsupportedEncoding     415
     ├── Overloaded              503, a limit of ours is reached
     ├── Stopped                 503, the proxy stops before the answer is whole
     └── UpstreamError           the upstream failed the client
@@ -123,6 +124,13 @@ class RequestTimedOut(ClientError):
 
     status = 408
     code = "request_timeout"
+
+
+class UnsupportedEncoding(ClientError):
+    """The request's body is compressed, and would have to be read."""
+
+    status = 415
+    code = "unsupported_encoding"
 
 
 class Overloaded(StraightwireError):

@@ -8,7 +8,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
-from proxy.errors import InvalidRequest, RequestTimedOut, RequestTooLarge
+from proxy.errors import InvalidRequest, RequestTimedOut, RequestTooLarge, UnsupportedEncoding
 
 #: Where a request keeps how long its client may be silent in the middle of its body, in seconds; 0: for ever.
 PATIENCE: Final = web.RequestKey[float]("patience")
@@ -46,7 +46,10 @@ async def read_whole(request: web.Request, limit: int) -> bytes:
         RequestTooLarge: it is longer, or says that it will be.
         InvalidRequest: its chunks are broken.
         RequestTimedOut: it stopped coming.
+        UnsupportedEncoding: it is compressed; unpacked, it could be of any size.
     """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedEncoding("A request body cannot be compressed here. Send it as it is.")
     if 0 < limit < (request.content_length or 0):
         raise _too_large(limit)
     body = bytearray()

@@ -26,6 +26,7 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.server.answer import Answer
+from proxy.server.answer_heads import fault_of
 from proxy.server.direct import DirectAnswer, DirectResponse, connections
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
@@ -40,8 +41,6 @@ _HEADER_LIMIT: Final = 65536
 _LARGE_BODY: Final = 2**18
 #: What aiohttp would add to a request of its own accord. A proxy adds nothing.
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-#: What aiohttp can undo, brotli and zstd where the packages are there.
-_DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 
 
 #: The longest message of a WebSocket, in bytes: it is held whole.
@@ -142,11 +141,9 @@ class Upstream:
             if isinstance(error.__cause__, ClientError):  # it was the client's body that failed
                 raise error.__cause__ from None
             raise self._before_the_answer(error) from error
-        if decode and (encoding := _undecoded(response.headers)):
+        if fault := fault_of(response.status, response.reason, response.headers, decode=decode):
             response.close()
-            raise UpstreamMalformed(
-                f"The upstream {self.host} encoded its answer as {encoding!r}, though asked not to."
-            )
+            raise UpstreamMalformed(f"The upstream {self.host} {fault}.")
         own, timeouts = self._brought_home(response.headers), self.settings.timeouts
         if isinstance(response, DirectResponse) and response.body is not None:
             return DirectAnswer(response, self.host, own, timeouts, response.body)
@@ -262,11 +259,6 @@ def _in_pieces(body: bytes | AsyncIterable[bytes] | None) -> object:
 def _nothing_came(error: Exception) -> bool:
     """Tell whether the connection ended without a byte of an answer (else aiohttp puts the torso there)."""
     return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
-
-
-def _undecoded(headers: Mapping[str, str]) -> str | None:
-    encoding = headers.get("Content-Encoding", "").strip().lower()
-    return None if encoding in _DECODED_BY_AIOHTTP else encoding
 
 
 def _reason(error: OSError) -> str:
