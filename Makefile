@@ -7,13 +7,14 @@ VENV ?= .venv
 PYTHON ?=
 UPSTREAM ?=
 CONFIG ?=
+FUZZ_SECONDS ?= 60
 ENGINE ?= $(shell command -v docker || command -v podman || command -v buildah)
 export PYTHON
 
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-quick soak format docs dist audit pins image clean
+.PHONY: help run test bench bench-quick soak fuzz format docs dist audit pins image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-17s %s\n", $$1, $$2}'
@@ -41,6 +42,11 @@ bench: ## what straightwire costs beside nginx, against its goals
 bench-quick: ## the same, shorter and rougher: under two minutes
 	@scripts/venv.sh $(VENV) run
 	@$(bin)/python -m bench --quick --rounds 3
+
+fuzz: ## search for inputs that break what must not break, for FUZZ_SECONDS each; needs Python 3.11 to 3.13
+	@scripts/venv.sh $(VENV) test
+	@$(bin)/python -m pip --quiet install --constraint constraints.txt --no-build-isolation --editable '.[fuzz]'
+	@$(bin)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 format: ## put the code into its one layout, and mend what ruff can mend
 	@scripts/venv.sh $(VENV) test
@@ -72,7 +78,7 @@ audit: ## known vulnerabilities in the pinned versions; asks the package index
 pins: ## resolve constraints.txt and requirements.lock anew, on the oldest Python that is supported
 	python3.11 -m venv --clear .venv-pins
 	.venv-pins/bin/python -m pip install --quiet setuptools
-	.venv-pins/bin/python -m pip install --quiet --no-build-isolation --editable '.[dev,audit]'
+	.venv-pins/bin/python -m pip install --quiet --no-build-isolation --editable '.[dev,audit,fuzz]'
 	sed '/^[^#]/d' constraints.txt >.venv-pins/constraints.txt
 	.venv-pins/bin/python -m pip freeze --all --exclude-editable | sed '/^pip==/d' >>.venv-pins/constraints.txt
 	mv .venv-pins/constraints.txt constraints.txt

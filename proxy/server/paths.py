@@ -15,8 +15,9 @@ _MOST_DECODINGS: Final = 8
 def check_target(target: str) -> None:
     """Check a request's path and query.
 
-    The path leaves as it came, and is judged by the boldest reading that a server could make of it: encoded
-    once or more, with backslashes for slashes, doubled slashes taken for one, parameters (`..;x`) cut off.
+    The path leaves as it came, and servers read paths in many ways: they decode them, once or more, before or
+    after they part them, take backslashes for slashes and doubled slashes for one, cut parameters off
+    (`..;x`). So whatever could be read as a step back is one, and only what all read alike leads on.
 
     Args:
         target: begins with a slash.
@@ -27,18 +28,20 @@ def check_target(target: str) -> None:
     path = target.partition("?")[0].partition("#")[0]
     if _BACK not in path and "%" not in path:
         return
-    for _ in range(_MOST_DECODINGS):
-        if (decoded := unquote(path, "latin-1")) == path:
-            break
-        path = decoded
-    else:
-        raise InvalidRequest("The path is encoded too many times. Encode it once.")
     depth = 0
-    for segment in _SEPARATORS.split(path):
-        name = segment.partition(";")[0]
-        if name == _BACK:
-            depth -= 1
-        elif name not in ("", "."):
+    for segment in path.split("/"):
+        names = [part.partition(";")[0] for part in _SEPARATORS.split(_decoded(segment))]
+        if _BACK in names:
+            depth -= names.count(_BACK)
+        elif any(name not in ("", ".") for name in names):
             depth += 1
         if depth < 0:
             raise InvalidRequest("The path leads out of this server, by its '..'. Give it without them.")
+
+
+def _decoded(segment: str) -> str:
+    for _ in range(_MOST_DECODINGS):
+        if (decoded := unquote(segment, "latin-1")) == segment:
+            return decoded
+        segment = decoded
+    raise InvalidRequest("The path is encoded too many times. Encode it once.")

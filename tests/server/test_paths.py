@@ -31,6 +31,11 @@ EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         "/..?x",
         "/..#x",
         "http://other.example/../admin",
+        "/a\\b\\c/../../admin",
+        "/a%5cb%5cc/../../admin",
+        "/a%2fb%2fc/../../admin",
+        "/a%252fb/../../admin",
+        "/;a/../admin",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -113,7 +113,7 @@ def _check_reason(reason: str, message: dict[str, Any], request: Request) -> Non
     if "tool_calls" in message:
         assert reason in {"tool_calls", "length", "content_filter"} or request.named_tool, reason
     elif "function_call" in message:
-        assert reason in {"function_call", "length", "content_filter"}, reason
+        assert reason in {"function_call", "length", "content_filter"} or request.named_tool, reason
     else:
         assert reason not in {"tool_calls", "function_call"}, reason
 

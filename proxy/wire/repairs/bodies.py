@@ -225,7 +225,7 @@ def unfinished_body(choice: Choice, state: ChoiceState, stream: StreamState) -> 
     if reason and not (isinstance(reason, str) and reason.strip().lower() in NOTHING):
         return KEPT
     called = state.made_calls and not stream.request.named_tool
-    choice["finish_reason"] = call_reason(stream) if called else "stop"
+    choice["finish_reason"] = call_reason(state, stream) if called else "stop"
     return REPAIRED
 
 

@@ -239,6 +239,8 @@ def malformed_function_call(choice: Choice, state: ChoiceState, stream: StreamSt
         return KEPT
     if not isinstance(name, str) or name == state.function_name:
         name = ""
+    if name and state.function_name is not None:
+        raise UpstreamMalformed("The upstream sent two function calls, where there is room for one.")
     if not name and state.function_name is None:
         state.nameless_arguments = (state.nameless_arguments or "") + arguments
         del delta["function_call"]
@@ -246,7 +248,7 @@ def malformed_function_call(choice: Choice, state: ChoiceState, stream: StreamSt
     proper = {"name": name} if name else {}
     proper["arguments"] = (state.nameless_arguments or "") + arguments
     proper |= {key: value for key, value in call.items() if key not in ("name", "arguments", "function")}
-    state.function_name = (state.function_name or "") + name
+    state.function_name = name or state.function_name
     state.nameless_arguments = None
     if proper == call:
         return KEPT

@@ -158,9 +158,12 @@ def unknown_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
     return REPAIRED
 
 
-def call_reason(stream: StreamState) -> str:
-    """Return the reason with which a choice that called must finish."""
-    legacy = stream.request.functions and stream.request.tools is None
+def call_reason(state: ChoiceState, stream: StreamState) -> str:
+    """Return the reason with which a choice that called must finish: of the form asked for, or used."""
+    if stream.request.calls_allowed:
+        legacy = stream.request.tools is None
+    else:
+        legacy = state.function_name is not None and not state.calls.calls
     return "function_call" if legacy else "tool_calls"
 
 
@@ -178,7 +181,7 @@ def call_reason(stream: StreamState) -> str:
 def stop_after_calls(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Finish a choice that called with the call's reason; `length` and a named tool's `stop` stay."""
     reason = choice.get("finish_reason")
-    expected = call_reason(stream)
+    expected = call_reason(state, stream)
     if not state.made_calls or reason == expected or reason not in ("stop", "tool_calls", "function_call"):
         return KEPT
     if reason == "stop" and stream.request.named_tool:

@@ -54,7 +54,7 @@ def _embeddings(body: Chunk) -> list[Any]:
     data = body.get("data")
     if isinstance(data, dict) and "embedding" in data:
         return [data]
-    if data is None and VECTOR_KEYS.isdisjoint(body):
+    if data is None and VECTOR_KEYS.isdisjoint(body) and "choices" not in body:
         return []
     raise UpstreamMalformed("The upstream's embeddings are no list under 'data'.")
 
