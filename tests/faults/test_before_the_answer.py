@@ -1,11 +1,14 @@
 """The upstream fails before it has answered: the client gets a real status, and can go on."""
 
+from contextlib import suppress
+
 import pytest
 
-from tests.faults.asking import ASKS, NEXT
+from tests.faults.asking import ASKS, NEXT, get
 from tests.faults.upstreams import at_once, goes_on, then_resets, waits
+from tests.plain_client import PlainClient
 from tests.scripted import Talk, soon
-from tests.server.streams import answers, serves
+from tests.server.streams import PATH, answers, serves
 
 #: Below the limits of `talking`, and above what a busy machine needs to get there.
 SHORT = {"first_byte": "200ms"}
@@ -60,3 +63,27 @@ async def test_answer_that_does_not_begin(talking, script, code, ask):
 
         await client.request("GET", "/next")
         assert await client.body(await client.head()) == b"next"
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/files"], ids=["read", "passed"])
+async def test_request_that_is_not_taken(talking, path):
+    """The upstream reads the head, and no more; what it has not been sent is not kept for it."""
+
+    async def script(talk: Talk) -> None:
+        await talk.receive_head()
+        await soon(talk.go.wait())
+        with suppress(ConnectionError):
+            while await soon(talk.reader.read(2**20)):
+                pass
+        talk.gone.set()
+
+    body = b'{"model":"m","stream":true,"x":"' + b"x" * 2**24 + b'"}'
+    async with talking(script, serves(NEXT), upstream_timeouts=SHORT) as (upstream, client):
+        await client.post(path, body)
+        head, error = await client.error()
+        assert (head.status, error["code"]) == (504, TIMEOUT)
+
+        upstream.talks[0].go.set()
+        await soon(upstream.talks[0].gone.wait())
+        async with PlainClient(client.url) as other:
+            assert await get(other) == b"next"
