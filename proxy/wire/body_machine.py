@@ -7,7 +7,7 @@ import orjson
 from proxy.errors import UpstreamMalformed
 from proxy.wire import codec
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, StreamState, first_identity, in_order
-from proxy.wire.plan import Plan, run
+from proxy.wire.plan import Plan, run, run_on_choice
 from proxy.wire.repairs.usage import COUNTS, completed, has_counts
 from proxy.wire.requests import Endpoint
 from proxy.wire.vectors import Numbers, require_vector
@@ -139,26 +139,26 @@ class BodyMachine:
             choice["delta"] = choice.pop("message", None)
             if not isinstance(choice["delta"], dict):
                 raise UpstreamMalformed("The upstream sent a choice without a message.")
-        changed = run(steps.choice, stream, choice, state)
+        changed = run_on_choice(steps.choice, stream, choice, state)
         for key, text in state.waiting.items():  # nothing more comes that it could wait for
             choice["delta"][key] = (choice["delta"].get(key) or "") + text
-        changed |= run(steps.reason, stream, choice, state)
-        changed |= run(steps.logprobs, stream, choice, state)
+        changed |= run_on_choice(steps.reason, stream, choice, state)
+        changed |= run_on_choice(steps.logprobs, stream, choice, state)
         if is_chat:
             changed |= self._calls(choice, state, borrowed_id)
             choice["message"] = choice.pop("delta")
-        changed |= run(steps.message, stream, choice, state)
-        return run(steps.finish, stream, choice, state) or changed
+        changed |= run_on_choice(steps.message, stream, choice, state)
+        return run_on_choice(steps.finish, stream, choice, state) or changed
 
     def _calls(self, choice: Choice, state: ChoiceState, borrowed_id: Any) -> bool:
         stream, steps, delta = self._stream, self._steps, choice["delta"]
         if "tool_calls" not in delta and "function_call" not in delta:
             return False
-        changed = run(steps.calls, stream, choice, state)
+        changed = run_on_choice(steps.calls, stream, choice, state)
         wires = delta.get("tool_calls")
         for wire in _require_objects(wires, "tool_calls") if wires else ():
             changed |= run(steps.call, stream, state.calls.take(wire, borrowed_id))
-        changed |= run(steps.after_calls, stream, choice, state)
+        changed |= run_on_choice(steps.after_calls, stream, choice, state)
         if state.nameless_arguments:
             raise UpstreamMalformed("The upstream sent a function call that names no function.")
         return changed

@@ -227,6 +227,8 @@ def seconds(created: Any) -> int | None:
 
     Floats are cut, numeric strings read, milliseconds and finer units brought to seconds.
     """
+    if type(created) is int and 1 <= created <= MAX_SECONDS:
+        return created
     if isinstance(created, str):
         try:
             created = float(created)
@@ -254,5 +256,4 @@ def texts_of(choice: Choice, stream: StreamState) -> dict[str, Any]:
 def in_order(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     """Return `value` with `keys` first, as OpenAI orders them, then whatever else it has."""
     ordered = {key: value[key] for key in keys if key in value}
-    ordered.update(value)
-    return ordered
+    return ordered if len(ordered) == len(value) else ordered | value

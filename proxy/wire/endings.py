@@ -11,7 +11,7 @@ from proxy.errors import UpstreamMalformed
 from proxy.wire import codec
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, Held, Phase, StreamState
 from proxy.wire.frames import FrameWriter
-from proxy.wire.plan import Plan, run
+from proxy.wire.plan import Plan, run, run_on_choice
 from proxy.wire.repairs.usage import completed, has_counts, is_complete
 from proxy.wire.requests import Endpoint
 
@@ -111,7 +111,7 @@ class Endings:
             if choice["finish_reason"] != state.finish:
                 choice["finish_reason"] = state.finish
                 held.data = None
-            if run(self._steps.finish, self._stream, choice, state):
+            if run_on_choice(self._steps.finish, self._stream, choice, state):
                 held.data = None
             state.phase = Phase.FINISHED
         if choices:
@@ -138,7 +138,7 @@ class Endings:
         if not self._is_chat:
             choice = {"index": state.index, "text": "", "logprobs": None}
         choice["finish_reason"] = state.early_finish or "stop"
-        run(self._steps.finish, self._stream, choice, state)
+        run_on_choice(self._steps.finish, self._stream, choice, state)
         self._writer.choice(choice)
 
     def _flush(self, state: ChoiceState) -> None:
@@ -172,12 +172,13 @@ class Endings:
 
     def _send_fragment(self, state: ChoiceState, wire: dict[str, Any]) -> None:
         choice: Choice = {"index": state.index, "delta": {"tool_calls": [wire]}, "finish_reason": None}
-        run(self._steps.after_calls, self._stream, choice, state)
+        run_on_choice(self._steps.after_calls, self._stream, choice, state)
         self._writer.choice(choice)
 
     def take_usage(self, chunk: Chunk) -> None:
         """Remember the usage that a chunk reports; the last that is not all zero counts."""
-        for usage in (chunk.get("usage"), *(choice.get("usage") for choice in chunk["choices"])):
+        for holder in (chunk, *chunk["choices"]):
+            usage = holder.get("usage")
             if isinstance(usage, dict):
                 self._stream.usage_on_chunks |= bool(chunk["choices"])
                 if has_counts(usage) or self._stream.usage is None:

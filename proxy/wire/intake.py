@@ -14,6 +14,7 @@ KEEP_ALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b
 WHOLE_CHAT: Final = "chat.completion"
 #: Where a choice keeps what it says.
 SAYING: Final = frozenset({"message", "delta", "text"})
+OPENING, CLOSING = b"{}"
 #: How much of something unreadable an error quotes, in characters.
 MAX_QUOTE: Final = 200
 
@@ -167,6 +168,6 @@ def _choices(choices: Any) -> list[Any]:
 
 def _on_one_line(data: bytes) -> bytes:
     """An event's own bytes as they may leave: JSON has no line end that would mean anything."""
-    if b"\n" in data:
+    if data.find(b"\n") >= 0:
         data = data.replace(b"\n", b" ")
-    return data if data[:1] == b"{" and data[-1:] == b"}" else data.strip()
+    return data if data[0] == OPENING and data[-1] == CLOSING else data.strip()

@@ -11,7 +11,7 @@ from proxy.wire.calls import Fragment
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, Phase, StreamState, says_something
 from proxy.wire.endings import Endings
 from proxy.wire.frames import FrameWriter
-from proxy.wire.plan import Plan, run
+from proxy.wire.plan import Plan, run, run_on_choice
 from proxy.wire.repairs.entry import DROPPED, KEPT, REPAIRED, Outcome
 from proxy.wire.requests import Endpoint
 
@@ -90,23 +90,22 @@ class ChunkMachine:
         """Repair one choice and move its phase. What is left in it may leave."""
         steps, stream = self._steps, self._stream
         changed = False
-        for name, apply in steps.index:
-            if apply(choice, position, stream):
-                stream.count(name)
-                changed = True
         index = choice.get("index")
+        if index != 0 or type(index) is not int or stream.request.choices > 1:
+            changed = self._index(choice, position)
+            index = choice.get("index")
         state = stream.choice(index if type(index) is int else position)
         if len(stream.choices) > 1:
             self._endings.release_others(state, beside)
         if stream.rough or state.halves:
-            changed |= run(steps.text, stream, choice, state)
-        changed |= run(steps.choice, stream, choice, state)
+            changed |= run_on_choice(steps.text, stream, choice, state)
+        changed |= run_on_choice(steps.choice, stream, choice, state)
         if self._is_chat and (state.phase is Phase.AWAITING_ROLE or "role" in choice["delta"]):
-            changed |= run(steps.role, stream, choice, state)
+            changed |= run_on_choice(steps.role, stream, choice, state)
         if choice.get("finish_reason", MISSING) is not None:
-            changed |= run(steps.reason, stream, choice, state)
+            changed |= self._reason(choice, state)
         if choice.get("logprobs") is not None:
-            changed |= run(steps.logprobs, stream, choice, state)
+            changed |= run_on_choice(steps.logprobs, stream, choice, state)
         if self._is_chat and ("tool_calls" in choice["delta"] or "function_call" in choice["delta"]):
             changed |= self._calls(choice, state)
         outcome = REPAIRED if changed else KEPT
@@ -118,6 +117,26 @@ class ChunkMachine:
         if state.phase is Phase.AWAITING_ROLE:
             self._endings.begin(state)
         return max(outcome, self._settle(choice, state))
+
+    def _index(self, choice: Choice, position: int) -> bool:
+        """Repair the index of a choice that stands at this position."""
+        changed = False
+        for name, apply in self._steps.index:
+            if apply(choice, position, self._stream):
+                self._stream.count(name)
+                changed = True
+        return changed
+
+    def _reason(self, choice: Choice, state: ChoiceState) -> bool:
+        """Repair the finish reason, until it is null: then there is nothing left of it to repair."""
+        changed = False
+        for name, apply in self._steps.reason:
+            if apply(choice, state, self._stream):
+                self._stream.count(name)
+                changed = True
+                if choice.get("finish_reason", MISSING) is None:
+                    break
+        return changed
 
     def _settle(self, choice: Choice, state: ChoiceState) -> Outcome:
         """Take the finish reason away where the choice says anything: then it is no last frame."""
@@ -152,7 +171,7 @@ class ChunkMachine:
         steps, stream = self._steps, self._stream
         delta = choice["delta"]
         _require_calls(delta)
-        changed = run(steps.calls, stream, choice, state)
+        changed = run_on_choice(steps.calls, stream, choice, state)
         wires = delta.get("tool_calls")
         if wires:
             if not isinstance(wires, list) or not all(map(_is_call, wires)):
@@ -169,7 +188,7 @@ class ChunkMachine:
                 changed = True
                 if not fragments:
                     del delta["tool_calls"]
-        return run(steps.after_calls, stream, choice, state) or changed
+        return run_on_choice(steps.after_calls, stream, choice, state) or changed
 
     def _identified(self, wires: list[Any], borrowed_id: Any, state: ChoiceState) -> list[Fragment]:
         """Return the fragments that can leave; calls that are sent again are folded."""

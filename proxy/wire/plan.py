@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from proxy.wire.chunk import StreamState
+from proxy.wire.chunk import Choice, ChoiceState, StreamState
 from proxy.wire.repairs import ORDER, Repair, Scope
 from proxy.wire.repairs.bodies import SHARED
 from proxy.wire.repairs.entry import NOTED, Outcome
@@ -70,11 +70,22 @@ class Plan:
     missing_finish: Literal["error", "stop"]
 
 
-def run(steps: tuple[Step, ...], stream: StreamState, *given: Any) -> bool:
-    """Apply each repair to `given` and the stream, count what it did, say whether anything was rewritten."""
+def run(steps: tuple[Step, ...], stream: StreamState, value: Any) -> bool:
+    """Apply each repair to `value` and the stream, count what it did, say whether anything was rewritten."""
     changed = False
     for name, apply in steps:
-        outcome = apply(*given, stream)
+        outcome = apply(value, stream)
+        if outcome:
+            stream.count(name)
+            changed |= outcome is not NOTED
+    return changed
+
+
+def run_on_choice(steps: tuple[Step, ...], stream: StreamState, choice: Choice, state: ChoiceState) -> bool:
+    """Do what `run` does, with repairs that are given a choice and its state."""
+    changed = False
+    for name, apply in steps:
+        outcome = apply(choice, state, stream)
         if outcome:
             stream.count(name)
             changed |= outcome is not NOTED

@@ -12,8 +12,9 @@ another text in its place. That the long road would do the same again follows fr
 what it may look at: the chunk, which is the same but for a string that is not
 empty; and the state of the stream, which does not change where the choice has
 begun, holds nothing back and has made no calls. Repairs may ask whether a text is
-empty, not what it says; the one that does, `think-tags`, either changes the
-text, and then nothing is learnt, or is past the place where it would.
+empty, not what it says. Of those that do ask, `think-tags` either changes the
+text, and then nothing is learnt, or is past the place where it would; and
+`error-as-text` looks at a choice's last chunk alone, which is never learnt.
 """
 
 import re
@@ -140,7 +141,7 @@ class Splice:
     def _is_steady(self) -> bool:
         """There is one choice, it has begun, and nothing that may still come of what it said is held back."""
         stream = self._stream
-        if len(stream.choices) != 1 or stream.whole:
+        if len(stream.choices) != 1:
             return False
         (state,) = stream.choices.values()
         return state.phase is Phase.STREAMING and state.finish is None and not (state.halves or state.waiting)
@@ -197,7 +198,7 @@ class Splice:
         key, text = said
         body = codec.dumps(text)[1:-1]
         head, quoted, tail = data.partition(b'"%b"' % body)
-        if not quoted or quoted in tail or text == ANY:
+        if not quoted or text == ANY:
             return None
         head, tail = head + b'"', b'"' + tail
         certain = self._said(head[start:] + ANY.encode() + tail) == (key, ANY)

@@ -15,6 +15,7 @@ COUNTS: Final = ("prompt_tokens", "completion_tokens", "total_tokens")
 MOST_TOKENS: Final = 2**53
 #: Anthropic's and the Responses API's names, which some gateways let through.
 ALIASES: Final = ("input_tokens", "output_tokens", "")
+ALL_COUNTS: Final = (*COUNTS, *ALIASES[:2])
 
 
 @repair(
@@ -118,7 +119,11 @@ MISSING_USAGE = fixed(
 
 def has_counts(usage: dict[str, Any]) -> bool:
     """Some count in it is more than zero: LocalAI's zeros tell nothing."""
-    return any(isinstance(usage.get(key), int | float) and usage[key] > 0 for key in (*COUNTS, *ALIASES))
+    for key in ALL_COUNTS:
+        count = usage.get(key)
+        if count and isinstance(count, int | float) and count > 0:
+            return True
+    return False
 
 
 def is_complete(usage: dict[str, Any]) -> bool:
