@@ -24,6 +24,8 @@ class FrameWriter:
         written: how many frames there were in all.
     """
 
+    __slots__ = ("_choice_keys", "_stream", "frames", "written")
+
     def __init__(self, stream: StreamState) -> None:
         self.frames: list[bytes] = []
         self.written = 0

@@ -58,6 +58,22 @@ class StreamRewriter:
             can still become an HTTP status.
     """
 
+    __slots__ = (
+        "_bare",
+        "_decoder",
+        "_endings",
+        "_first",
+        "_intake",
+        "_limit",
+        "_plan",
+        "_splice",
+        "_stream",
+        "_writer",
+        "ended",
+        "failure",
+        "opened",
+    )
+
     def __init__(
         self,
         request: Request,
@@ -116,6 +132,7 @@ class StreamRewriter:
                 return []
             self._bare = isinstance(decoder, framing.JSONDecoder)
             data = self._first.removeprefix(BOM) if self._bare else self._first
+            self._first = b""
         splice = self._splice
         for event in decoder.feed(data):
             if splice is None or not splice.take(event):

@@ -140,6 +140,7 @@ class EventDecoder:
             or self._unseparated
             or self._start is not None
         )
+        self._ready = []  # an open stream need not keep its last events
         return events
 
     def finish(self) -> list[Event]:

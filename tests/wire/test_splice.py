@@ -49,6 +49,11 @@ FORMS = {
     "the text first": ('data: {"choices":[{"delta":{"content":"%s"}}],"model":"content"}\n\n', CHAT),
     "finished each time": ('data: {"choices":[{"text":"%s","finish_reason":"stop"}]}\n\n', COMPLETIONS),
     "digits": ('data: {"choices":[{"delta":{"content":"%s"},"token":18446744073709551617}]}\n\n', CHAT),
+    "the stand-in before it": (
+        'data: {"model":"straightwire\'s stand-in for a text","choices":[{"delta":{"content":"%s"}}]}\n\n',
+        CHAT,
+    ),
+    "the text before it": ('data: {"id":"content","model":"a","choices":[{"text":"%s"}]}\n\n', COMPLETIONS),
     "on two lines": ('data: {"choices":[{"delta":\ndata: {"content":"%s"}}]}\n\n', CHAT),
     "lines of JSON": ('{"choices":[{"delta":{"content":"%s"}}]}\n', CHAT),
     "a name": ('event: message\ndata: {"choices":[{"delta":{"refusal":"%s"}}]}\n\n', CHAT),
@@ -184,6 +189,7 @@ def test_texts_of_every_kind(form: str, request_: Request, plan: Plan) -> None:
         )
         assert_same(request_, [*pieces, b"data: [DONE]\n\n"], plan=plan)
         assert_same(request_, [b"".join([*pieces, b"data: [DONE]\n\n"])], plan=plan)
+        assert_same(request_, filled(form, text, text, text, b" one", text, b" two"), plan=plan)
 
 
 @form_of
