@@ -33,24 +33,19 @@ class Load:
 
     @property
     def seconds(self) -> float:
-        """What it takes at least."""
-        return self.streams * self.gap / 1e6 + (self.frames / self.rate if self.rate else 0)
+        """What it takes at least, if the pace is kept."""
+        pace = (self.frames - 1) / self.rate if self.rate else 0.0
+        return (self.streams - 1) * self.gap / 1e6 + self.requests * pace
 
     @property
     def body(self) -> str:
-        """The JSON of a request. The emitter reads its orders from `max_tokens` and `seed`."""
-        return json.dumps(
-            {
-                "model": MODEL,
-                "stream": True,
-                "max_tokens": self.frames,
-                "seed": self.rate,
-                "messages": [
-                    {"role": "system", "content": "You are a careful assistant."},
-                    {"role": "user", "content": "Tell me what a straight wire with gain is. " * 8},
-                ],
-            }
-        )
+        """The JSON of a request. The emitter reads its orders from the prompt."""
+        order = f"Write {self.frames} tokens, {self.rate} a second."
+        messages = [
+            {"role": "system", "content": "You are a careful assistant. " * 8},
+            {"role": "user", "content": order},
+        ]
+        return json.dumps({"model": MODEL, "stream": True, "temperature": 0.2, "messages": messages})
 
     def short(self, share: float) -> "Load":
         """Return the same load, over a share of its length."""

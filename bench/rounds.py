@@ -149,6 +149,8 @@ def _check(target: Target, load: Load, reading: Reading) -> None:
         raise BenchError(f"{where}: {failures} of {wanted} answers failed; the first: {reading.failure}")
     if reading.frames != load.all_frames:
         raise BenchError(f"{where}: {reading.frames} frames came of {load.all_frames}")
+    if reading.seconds < 0.9 * load.seconds:
+        raise BenchError(f"{where}: took {reading.seconds:.2f} s, but its pace asks for {load.seconds:.2f} s")
     if target.finishes and reading.done != wanted:
         raise BenchError(f"{where}: {wanted - reading.done} streams had no [DONE]")
 

@@ -63,10 +63,10 @@ def measure(
 def _compare(peer: str, *, count: int, shuffle: random.Random, tell: Tell) -> list[peers.Comparison]:
     run = Run([Round() for _ in range(count)])
     tell(f"{peer}, beside straightwire, on a compliant stream")
-    with _side(COMPLIANT, {"straightwire": straightwire, peer: peers.PEERS[peer]}) as (key, starters):
+    with _side(COMPLIANT, {"straightwire": straightwire, peer: peers.STARTERS[peer]}) as (key, starters):
         _steady(run, starters, peers.LOADS, key=key, shuffle=shuffle, tell=tell)
         rounds.fresh(run, starters, None, key=key, shuffle=shuffle, tell=tell)
-    return peers.compare(run, peer)
+    return peers.compare(run, peers.PEERS[peer], peers.PEERS[peer].version)
 
 
 @contextmanager

@@ -4,12 +4,13 @@
  *
  * The arguments are the bytes of a stream's beginning (may be empty), of every content frame, and of its end.
  * In FRAME, a run of 16 zeros is where the stamp goes. The emitter listens on a free port of 127.0.0.1, says
- * which on standard output, and serves until it is killed. A request says in its JSON what it wants:
+ * which on standard output, and serves until it is killed. What a request wants stands in its prompt, which every
+ * gateway passes on as it is:
  *
- *     "max_tokens": content frames      "seed": frames a second; 0: all at once
+ *     Write 200 tokens, 40 a second.      that many content frames, that fast; 0 a second is all at once
  *
  * Each frame is an HTTP chunk of its own, and in a paced stream a write of its own. Any GET gets an empty list
- * of models, so that health checks are content.
+ * of models, so that health checks are content; on anything else the connection is closed.
  */
 
 #include "sockets.h"
@@ -153,26 +154,16 @@ static bool send_due_frame(struct stream *stream, int64_t now)
     return flush_out(stream);
 }
 
-/* The integer after a key in a JSON body of known shape; 0 without it. */
-static long number_of(const char *body, const char *key)
-{
-    const char *found = strstr(body, key);
-    if (!found)
-        return 0;
-    found += strlen(key);
-    return strtol(found + strspn(found, " :"), NULL, 10);
-}
-
 static bool answer(struct stream *stream, const char *body)
 {
     if (!strncmp(stream->request, "GET ", 4)) {
         put(stream, MODELS, sizeof MODELS - 1);
         return flush_out(stream);
     }
-    long rate = number_of(body, "\"seed\"");
-    stream->frames_left = number_of(body, "\"max_tokens\"");
-    if (stream->frames_left < 1)
-        die("emitter", "a request without max_tokens: %s", body);
+    long rate;
+    const char *order = strstr(body, "Write ");
+    if (!order || sscanf(order, "Write %ld tokens, %ld a second", &stream->frames_left, &rate) != 2)
+        return false;  /* not one of ours: a gateway that tries whether we speak HTTP/2 */
     stream->period = rate ? 1000000000 / rate : 0;
     put(stream, HEAD, sizeof HEAD - 1);
     if (first_length)

@@ -73,8 +73,7 @@ def test_memory_is_counted_for_each_stream_and_named_with_their_number():
     assert (slowest.straightwire, slowest.nginx) == (1.0, None)
 
 
-def test_a_peer_is_compared_with_straightwire(monkeypatch):
-    monkeypatch.setattr(peers, "version_of", lambda peer: f"{peer}'s version")
+def test_a_peer_is_compared_with_straightwire():
     this = one_round(paced=0.2)
     this.samples["paced", "other"] = sample(PACED, 2.0)
     this.samples["request", "other"] = sample(REQUEST, 1.0)
@@ -82,7 +81,9 @@ def test_a_peer_is_compared_with_straightwire(monkeypatch):
         this.starts[name] = Target(name, 0, 0, start_cpu=0.5 * factor, idle_bytes=factor * 2**20)
     run = Run([this], dict.fromkeys(("straightwire", "other"), 0.0))
 
-    compared = peers.compare(run, "other")
+    other = peers.Peer("other[all]", lambda *_: [], goals=(9.0, None))
+    compared = peers.compare(run, other, "1.2")
 
     assert [line.values[0] for line in compared] == pytest.approx([1.9 / 0.19, 10.0, 4.0, 4.0])
-    assert [line.version for line in compared] == ["other's version"] * 4
+    assert [line.target for line in compared] == [9.0, None, None, None]
+    assert {(line.peer, line.version) for line in compared} == {("other", "1.2")}
