@@ -20,4 +20,6 @@ Its parts:
     session     one call: all of it brought together
     chart       the goals as a picture
     documents   what README.md and docs/performance.md quote
+
+`inprocess` stands apart: a command of its own, for the parts without a socket.
 """
