@@ -20,8 +20,9 @@ _LENGTH: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """To a worker: put this in force."""
+    """To a worker: put this in force. The first one is answered with `Ready`, others with a `Report`."""
 
+    number: int
     configuration: Configuration
 
 
@@ -50,14 +51,19 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaving:
+    """From a worker: it takes nothing new any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """From a worker: what it has counted; the answer to the `Ask` of this number, or its last words (0)."""
+    """From a worker: what it has counted; the answer to the message of this number, or its last words (0)."""
 
     number: int
     metrics: list[Metric]
 
 
-Message = Configure | Ask | Drain | Ready | Failed | Report
+Message = Configure | Ask | Drain | Ready | Failed | Leaving | Report
 
 
 class Channel:

@@ -12,7 +12,7 @@ from typing import Final
 
 from proxy.config.schema import Configuration
 from proxy.errors import WorkerFailed
-from proxy.server.channel import Ask, Channel, Configure, Drain, Failed, Message, Ready, Report
+from proxy.server.channel import Ask, Channel, Configure, Drain, Failed, Leaving, Message, Ready, Report
 from proxy.server.totals import Totals
 
 _COMMAND: Final = (sys.executable, "-m", "proxy.server.worker")
@@ -53,25 +53,32 @@ class Child:
 
     Args:
         number: of the worker.
+        slot: where it counts its requests in the memory that all workers share.
         children: sees to its end.
         totals: takes its counts.
 
     Attributes:
         ready: it serves.
+        resigned: it has said itself that it takes nothing new.
+        left: set when it takes nothing new, for this or any other reason.
     """
 
-    def __init__(self, number: int, children: Children, totals: Totals):
+    def __init__(self, number: int, slot: int, children: Children, totals: Totals):
         self.number = number
+        self.slot = slot
         self.ready = False
+        self.resigned = False
+        self.left = asyncio.Event()
         self._children = children
         self._totals = totals
         self._process: subprocess.Popen[bytes]
         self._channel: Channel | None = None
+        self._configuration: Configuration
         self._draining = False
-        self._started = asyncio.Event()  # or it never will be
+        self._answered = asyncio.Event()  # whether it can serve, or not
         self._failure = ""
         self._numbers = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[None]] = {}
+        self._answers: dict[int, asyncio.Future[None]] = {}
 
     @property
     def pid(self) -> int:
@@ -89,17 +96,21 @@ class Child:
             sockets: what it listens on.
 
         Raises:
-            WorkerFailed: it has ended before.
+            WorkerFailed: it does not.
         """
-        ours = self._run(memory, sockets)
+        self._configuration = configuration
+        try:
+            ours = self._run(memory, sockets)
+        except OSError as error:
+            raise WorkerFailed(f"worker {self.number} cannot start: {error}") from error
         self._channel = await Channel.over(ours)
         self._listening = asyncio.create_task(self._listen(self._channel))
-        self._channel.send(Configure(configuration))
+        self._channel.send(Configure(0, self._configuration))
         if self._draining:
             self._channel.send(Drain())
-        await self._started.wait()
+        await self._answered.wait()
         if not self.ready:
-            how = await self.end()
+            how = said(await self.end())
             raise WorkerFailed(f"worker {self.number} cannot start: {self._failure or how}")
 
     def _run(self, memory: int, sockets: Sequence[socket.socket]) -> socket.socket:
@@ -108,7 +119,7 @@ class Child:
         handed = [theirs.fileno(), memory, *(each.fileno() for each in sockets)]
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [*_COMMAND, str(self.number), *map(str, handed)],
+                [*_COMMAND, str(self.number), str(self.slot), *map(str, handed)],
                 pass_fds=handed,
                 stdin=subprocess.DEVNULL,
                 process_group=0,  # what a terminal says is for this process, which passes it on
@@ -116,10 +127,16 @@ class Child:
         self._end = self._children.end_of(self.pid)
         return ours
 
-    def configure(self, configuration: Configuration) -> None:
-        """Put a new configuration in force."""
+    async def configure(self, configuration: Configuration) -> None:
+        """Put a new configuration in force, and wait until it is."""
+        self._configuration = configuration
         if self._channel is not None:
-            self._channel.send(Configure(configuration))
+            await self._answer(Configure(next(self._numbers), configuration))
+
+    async def report(self) -> None:
+        """Have it tell what it has counted, and wait until it has."""
+        if self._channel is not None:
+            await self._answer(Ask(next(self._numbers)))
 
     def drain(self) -> None:
         """Let it take nothing new, and end."""
@@ -132,42 +149,49 @@ class Child:
         if not self._end.done():
             os.kill(self.pid, signal.SIGKILL)
 
-    async def asked(self) -> None:
-        """Have it report what it has counted. It is ready."""
-        if self._channel is None:
-            return
-        number = next(self._numbers)
-        answer = self._asked[number] = asyncio.get_running_loop().create_future()
-        self._channel.send(Ask(number))
-        await answer
-
-    async def end(self) -> str:
-        """Wait for its end; say how it came."""
+    async def end(self) -> int:
+        """Wait for its end; return the exit code, which is negative where a signal has killed it."""
         code = await self._end
         self._process.returncode = code  # it has been waited for, which `subprocess` does not know
         await self._listening
         if self._channel is not None:
             await self._channel.close()
         self._totals.end(self.pid)
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit status {code}"
+        return code
+
+    async def _answer(self, question: Ask | Configure) -> None:
+        answer = self._answers[question.number] = asyncio.get_running_loop().create_future()
+        if self._channel is not None:
+            self._channel.send(question)
+        await answer
 
     async def _listen(self, channel: Channel) -> None:
         while message := await channel.receive():
             self._hear(message)
         self.ready = False
-        self._started.set()
-        for answer in self._asked.values():
+        self.left.set()
+        self._answered.set()
+        for answer in self._answers.values():
             answer.cancel()
 
     def _hear(self, message: Message) -> None:
         match message:
             case Ready():
                 self.ready = True
-                self._started.set()
+                self._answered.set()
             case Failed(reason):
                 self._failure = reason
+            case Leaving():
+                self.ready = False
+                self.resigned = True
+                self.left.set()
             case Report(number, metrics):
                 self._totals.take(self.pid, metrics)
-                answer = self._asked.pop(number, None)
+                answer = self._answers.pop(number, None)
                 if answer is not None and not answer.done():
                     answer.set_result(None)
+
+
+def said(code: int) -> str:
+    """Put an exit code into words."""
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"

@@ -5,8 +5,9 @@ replaced; the admin listener, whose /metrics sums what the workers have counted;
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from proxy.config.lasting import keep
 from proxy.config.schema import Configuration
@@ -14,7 +15,7 @@ from proxy.config.shares import share
 from proxy.errors import CannotListen, WorkerFailed
 from proxy.server import places
 from proxy.server.access_log import open_log, tell_reload, tell_start
-from proxy.server.children import Child, Children
+from proxy.server.children import Child, Children, said
 from proxy.server.generation import Generation
 from proxy.server.listening import SharedAddress, url_of
 from proxy.server.metrics import Metrics
@@ -29,7 +30,9 @@ _ATTEMPTS: Final = 3
 _LIVED: Final = 10.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
-#: Seconds for the workers' answers to the question what they have counted.
+#: Processes of one number at the same time: the one that serves, and those that drain.
+_SLOTS: Final = 16
+#: Seconds for the workers' answers.
 _PATIENCE: Final = 2.0
 #: Seconds beyond `drain` after which a worker that has not ended is killed.
 _LAST_WORDS: Final = 5.0
@@ -49,10 +52,15 @@ class Supervisor:
         self._metrics = Metrics(lambda _: 0)
         self._totals = Totals(self._metrics)
         self._children = Children()
-        self._memory = places.share(configuration.workers)
+        slots = range(configuration.workers * _SLOTS)
+        self._memory = places.share(len(slots))
         self._places = Places(memory=self._memory)
+        self._slots: asyncio.Queue[int] = asyncio.Queue()
+        for slot in slots:
+            self._slots.put_nowait(slot)
         self._workers: set[Child] = set()
         self._keeping: list[asyncio.Task[None]] = []
+        self._ending: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._address: SharedAddress
         self._oversight: Oversight
@@ -107,8 +115,7 @@ class Supervisor:
         configuration, kept = keep(self._configuration, configuration)
         await _try(configuration)
         self._configuration = configuration
-        for worker in self._workers:
-            worker.configure(share(configuration, worker.number))
+        await _all(worker.configure(share(configuration, worker.number)) for worker in self._workers)
         self._log = open_log(configuration.log)
         self._metrics.follow(configuration.upstreams)
         await self._oversight.follow(configuration.upstreams)
@@ -121,16 +128,24 @@ class Supervisor:
         self._address.close()
         for worker in self._workers:
             worker.drain()
-        if self._keeping:
-            await asyncio.wait(self._keeping, timeout=self._configuration.drain + _LAST_WORDS)
+        ending = asyncio.create_task(self._end())
+        _, late = await asyncio.wait([ending], timeout=self._configuration.drain + _LAST_WORDS)
+        if late:
             self.kill()
-            await asyncio.wait(self._keeping)
+        await ending
         await self._oversight.close()
 
     def kill(self) -> None:
         """End all workers at once."""
         for worker in self._workers:
             worker.kill()
+
+    async def _end(self) -> None:
+        """Wait until no worker is left."""
+        if self._keeping:
+            await asyncio.wait(self._keeping)
+        while self._ending:
+            await asyncio.wait(self._ending)
 
     async def _start_first(self, number: int) -> Child:
         """Start a worker when the proxy starts.
@@ -154,37 +169,49 @@ class Supervisor:
             WorkerFailed: it does not start.
             CannotListen: somebody else has taken the address meanwhile.
         """
-        worker = Child(number, self._children, self._totals)
+        worker = Child(number, await self._slots.get(), self._children, self._totals)
         self._workers.add(worker)
         try:
-            await worker.start(
-                share(self._configuration, number), self._memory, self._address.sockets(number)
-            )
+            configuration = share(self._configuration, number)
+            await worker.start(configuration, self._memory, self._address.sockets(number))
         except (WorkerFailed, CannotListen):
-            self._workers.discard(worker)
+            self._forget(worker)
             raise
         self._log.info("worker started", worker=number, pid=worker.pid)
         self._note_readiness()
         return worker
 
     async def _keep(self, first: Child) -> None:
-        """Start another worker whenever one has ended, until the proxy stops."""
+        """Start another worker whenever one takes nothing new any more, until the proxy stops."""
         loop = asyncio.get_running_loop()
         worker: Child | None = first
         failures = 0
         while worker is not None:
             began = loop.time()
-            how = await worker.end()
-            self._workers.discard(worker)
-            self._places.vacate(worker.number)
-            if not self._stop.is_set():
-                self._log.error("worker ended", worker=worker.number, pid=worker.pid, reason=how)
+            await worker.left.wait()
             self._note_readiness()
-            failures = 0 if loop.time() - began > _LIVED else failures + 1
+            ending = asyncio.create_task(self._see_off(worker))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            lasted = worker.resigned or loop.time() - began > _LIVED
+            failures = 0 if lasted else failures + 1
             worker = await self._replace(worker.number, failures)
 
+    async def _see_off(self, worker: Child) -> None:
+        """Wait for the end of a worker, and tell of it where it has not been asked for."""
+        code = await worker.end()
+        self._forget(worker)
+        if not self._stop.is_set():
+            tell = self._log.info if worker.resigned and code == 0 else self._log.error
+            tell("worker ended", worker=worker.number, pid=worker.pid, reason=said(code))
+
+    def _forget(self, worker: Child) -> None:
+        self._workers.discard(worker)
+        self._places.vacate(worker.slot)
+        self._slots.put_nowait(worker.slot)
+
     async def _replace(self, number: int, failures: int) -> Child | None:
-        """Start a worker in the place of one that has ended; None: the proxy stops.
+        """Start a worker in the place of another; None: the proxy stops.
 
         Args:
             number: of the worker.
@@ -201,6 +228,7 @@ class Supervisor:
             try:
                 return await self._start(number)
             except (WorkerFailed, CannotListen) as error:
+                self._address.release(number)  # the others can have its connections
                 self._log.error("worker ended", worker=number, reason=str(error))
                 failures += 1
         return None
@@ -212,12 +240,17 @@ class Supervisor:
 
     async def _collected(self) -> Totals:
         """Return what all workers have counted. Of one that is late with its answer, the last one counts."""
-        asking = [asyncio.create_task(worker.asked()) for worker in self._workers if worker.ready]
-        if asking:
-            _, late = await asyncio.wait(asking, timeout=_PATIENCE)
-            for task in late:
-                task.cancel()
+        await _all(worker.report() for worker in self._workers if worker.ready)
         return self._totals
+
+
+async def _all(answers: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Wait for the answers of workers, but not for one that does not answer."""
+    tasks = [asyncio.create_task(answer) for answer in answers]
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=_PATIENCE)
+        for task in late:
+            task.cancel()
 
 
 async def _try(configuration: Configuration) -> None:

@@ -12,10 +12,11 @@ import socket
 import sys
 from collections.abc import Sequence
 
+from proxy.config.schema import Configuration
 from proxy.errors import ConfigurationError
 from proxy.server.access_log import LibraryLog, open_log, tell_mistakes
 from proxy.server.app import Proxy
-from proxy.server.channel import Ask, Channel, Configure, Drain, Failed, Ready, Report
+from proxy.server.channel import Ask, Channel, Configure, Drain, Failed, Leaving, Ready, Report
 from proxy.server.loop import LOOP
 from proxy.server.places import Places
 
@@ -60,6 +61,7 @@ class Worker:
         self._channel.send(Ready())
         obeying = asyncio.create_task(self._obey(proxy, library_log))
         await self._stop.wait()
+        self._channel.send(Leaving())
         await proxy.stop(0.0 if self._orphaned else None)
         obeying.cancel()
         self._channel.send(Report(0, proxy.metrics.collect()))
@@ -75,13 +77,9 @@ class Worker:
     async def _obey(self, proxy: Proxy, library_log: LibraryLog) -> None:
         while message := await self._channel.receive():
             match message:
-                case Configure(configuration):
-                    try:
-                        await proxy.reload(configuration)
-                    except ConfigurationError as error:
-                        tell_mistakes(library_log.log, error)
-                        continue
-                    library_log.log = open_log(configuration.log, worker=self._number)
+                case Configure(number, configuration):
+                    await self._reload(proxy, configuration, library_log)
+                    self._channel.send(Report(number, proxy.metrics.collect()))
                 case Ask(number):
                     self._channel.send(Report(number, proxy.metrics.collect()))
                 case Drain():
@@ -89,14 +87,23 @@ class Worker:
         self._orphaned = True
         self.stop()
 
+    async def _reload(self, proxy: Proxy, configuration: Configuration, library_log: LibraryLog) -> None:
+        try:
+            await proxy.reload(configuration)
+        except ConfigurationError as error:
+            tell_mistakes(library_log.log, error)
+        else:
+            library_log.log = open_log(configuration.log, worker=self._number)
 
-def main(number: str, channel: str, memory: str, *listeners: str) -> int:
+
+def main(number: str, slot: str, channel: str, memory: str, *listeners: str) -> int:
     """Run a worker, and return its exit status.
 
     Args:
         number: tells it from the others.
+        slot: its own in the memory in which all workers count their requests.
         channel: the file descriptor of its end of the channel.
-        memory: that of the memory in which all workers count their requests.
+        memory: that of this memory.
         listeners: those of the sockets that it listens on.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -105,7 +112,7 @@ def main(number: str, channel: str, memory: str, *listeners: str) -> int:
 
     async def serve() -> int:
         to_supervisor = await Channel.over(socket.socket(fileno=int(channel)))
-        worker = Worker(int(number), to_supervisor, Places(int(number), int(memory)), sockets)
+        worker = Worker(int(number), to_supervisor, Places(int(slot), int(memory)), sockets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
         return await worker.run()
 

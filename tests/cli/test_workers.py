@@ -97,20 +97,54 @@ async def test_streams_of_others_do_not_notice_a_worker_that_is_killed(tmp_path)
             talk.go.set()
 
 
-async def test_worker_that_is_told_to_end_lets_its_streams_end_and_is_replaced(tmp_path):
+async def test_worker_that_is_told_to_end_lets_its_streams_end_and_is_replaced_at_once(tmp_path):
     async with (
         Scripted(held) as upstream,
         serving(upstream, tmp_path / "proxy.yaml", workers=2) as served,
         AsyncExitStack() as stack,
     ):
         clients = await streams_on_all(served, stack)
+        old = upstream.talks[:]
         os.kill(pids(served)[2], signal.SIGTERM)
-        for talk in upstream.talks:
+        await served.line("worker started", worker=2)
+        new = await streams_on_all(served, stack)
+        for talk in old:
             talk.go.set()
         for client in clients[1] + clients[2]:
             assert b"".join(await client.chunks()) == STOP + DONE
-        await served.line("worker ended", worker=2)
+        ended = await served.line("worker ended", worker=2)
+        assert (ended["level"], ended["reason"]) == ("info", "ended with exit status 0")
+
+        for talk in upstream.talks:
+            talk.go.set()
+        for client in new[1] + new[2]:
+            assert b"".join(await client.chunks()) == STOP + DONE
+
+
+async def test_others_take_all_connections_while_a_worker_does_not_start(tmp_path):
+    broken = tmp_path / "broken"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "words = sys.orig_argv\n"
+        f"if 'proxy.server.worker' in words and os.path.exists({str(broken)!r}):\n"
+        "    if words[words.index('proxy.server.worker') + 1] == '2':\n"
+        "        os._exit(7)\n"
+    )
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", {"PYTHONPATH": str(tmp_path)}, workers=2) as served,
+    ):
+        broken.touch()
+        os.kill(pids(served)[2], signal.SIGKILL)
+        await served.line("worker ended", worker=2, reason="killed by SIGKILL")
+        failed = await served.line("worker ended", worker=2)
+        assert failed["reason"] == "worker 2 cannot start: ended with exit status 7"
+        for _ in range(16):
+            await answered(served)
+        broken.unlink()
         await served.line("worker started", worker=2)
+        for _ in range(16):
+            await answered(served)
 
 
 async def test_metrics_are_the_sums_over_all_workers_dead_ones_included(tmp_path):
@@ -207,7 +241,7 @@ async def test_proxy_whose_workers_do_not_start_fails_with_the_reason(tmp_path):
 
     assert served.process.returncode == 1
     *_, last = told.decode().splitlines()
-    assert re.fullmatch(r"straightwire: worker \d cannot start: it ended with exit status 7", last)
+    assert re.fullmatch(r"straightwire: worker \d cannot start: ended with exit status 7", last)
 
 
 async def test_address_that_another_proxy_has(tmp_path):

@@ -8,7 +8,7 @@ from proxy.server.places import Places
 
 def test_each_sees_what_all_have_taken():
     memory = places.share(3)
-    first, second = Places(1, memory), Places(2, memory)
+    first, second = Places(0, memory), Places(2, memory)
     first.take()
     second.take()
     second.take()
@@ -21,9 +21,9 @@ def test_each_sees_what_all_have_taken():
 
 def test_nobody_takes_the_place_of_one_that_has_ended():
     memory = places.share(2)
-    watching, ended, alive = Places(1, memory), Places(2, memory), Places(1, memory)
+    watching, ended, alive = Places(0, memory), Places(1, memory), Places(0, memory)
     ended.take()
     alive.take()
-    watching.vacate(2)
+    watching.vacate(1)
     assert alive.taken == 1
     os.close(memory)
