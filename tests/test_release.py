@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,7 +20,12 @@ ROOT = Path(__file__).parents[1]
 NAME = f"straightwire-{__version__}"
 #: What belongs to the repository, not to the product's source.
 OF_THE_REPOSITORY = (".github/", ".gitattributes", ".gitignore", ".editorconfig")
+#: What a build would not find in a fresh checkout.
+LEFT_BEHIND = (".git", ".venv*", ".*_cache", "*.egg-info", "__pycache__", "build", ".build", "dist")
 PATIENCE = 300
+
+#: One worker builds for all of them.
+pytestmark = pytest.mark.xdist_group("release")
 
 
 def ran(*command, cwd=None):
@@ -39,8 +45,9 @@ def ran(*command, cwd=None):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The source distribution, and the wheel that is made of it and not of the tree."""
-    folder = tmp_path_factory.mktemp("dist")
-    ran(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    tree, folder = tmp_path_factory.mktemp("tree") / "straightwire", tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_BEHIND))  # a build leaves traces in its tree
+    ran(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, tree)
     return folder
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -58,11 +59,21 @@ def run(
         WorkerFailed: one of several processes does not start.
     """
     configuration = configure()
+    _lift_the_limit_of_files()
     process = _Process(configure, configuration)
     # A supervisor has children to see to, whose signal uvloop keeps for itself; and no stream passes it.
     factory = LOOP if configuration.workers == 1 else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(process.serve(beside or nullcontext(), announce))
+
+
+def _lift_the_limit_of_files() -> None:
+    """Take all the open files that the system allows this process; its workers inherit them.
+
+    A stream takes two, and the usual soft limit of 1024 is kept low only for programs that call select().
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Process:

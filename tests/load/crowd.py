@@ -146,7 +146,8 @@ class Client:
 
     async def events(self) -> list[bytes]:
         """Read a whole stream; return the data of its events."""
-        assert (await self._reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), head + await self._reader.read(1000)
         body = await self._reader.readuntil(b"\r\n0\r\n\r\n")
         lines = body.split(b"\r\n")[1::2]
         assert all(line.startswith(b"data: ") and line.endswith(b"\n\n") for line in lines if line)
