@@ -1,11 +1,12 @@
-"""What the documents take from a measuring: README's figures, the tables and chart of docs/performance.md."""
+"""What the documents take from a measuring: README's figures, the tables and chart of docs/performance.md,
+the arithmetic of docs/scaling.md."""
 
 import json
 import re
 from pathlib import Path
 from typing import Final
 
-from bench import chart, machine, report
+from bench import chart, fleet, machine, report
 from bench.loads import PACED
 from bench.report import Document
 
@@ -28,9 +29,11 @@ def quoted() -> Document:
 def render(document: Document) -> dict[Path, str]:
     """Return each file that quotes a measuring, as it has to read."""
     readme, page = ROOT / "README.md", ROOT / "docs" / "performance.md"
+    scaling = ROOT / "docs" / "scaling.md"
     return {
         readme: _filled(readme, [report.summary_table(document), _in_short(document)]),
         page: _filled(page, [_conditions(document), *_tables(document)]),
+        scaling: _filled(scaling, list(fleet.parts(document))),
         ROOT / "docs" / "performance.svg": chart.svg(report.results(document)),
     }
 

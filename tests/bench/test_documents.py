@@ -7,22 +7,23 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from bench import chart, documents, report
+from bench import chart, documents, fleet, report
 from bench.__main__ import bench
 from bench.loads import LOADS
 
 PAGES = ("README.md", "docs/performance.md", "docs/performance.svg")
+ALL = (*PAGES, "docs/scaling.md")
 
 
 def test_the_documents_quote_the_results_that_are_kept():
     rendered = documents.render(documents.quoted())
-    assert sorted(rendered) == sorted(documents.ROOT / page for page in PAGES)
+    assert sorted(rendered) == sorted(documents.ROOT / page for page in ALL)
     assert [path for path, text in rendered.items() if path.read_text("utf-8") != text] == []
 
 
 def test_other_results_take_their_place(tmp_path, monkeypatch):
     (tmp_path / "docs").mkdir()
-    for page in PAGES:
+    for page in ALL:
         (tmp_path / page).write_text((documents.ROOT / page).read_text("utf-8"), "utf-8")
     measured = documents.quoted()
     measured["goals"][0]["values"] = [1.1125]
@@ -56,3 +57,15 @@ def test_a_bar_is_a_share_of_its_target(share, width):
     assert float(bar.get("width")) == width
     assert bar.get("class") == ("met" if share <= 1 else "missed")
     assert any(text.text.endswith("▸") for text in drawing.findall(".//{*}text")) == (share > 2)
+
+
+def test_a_fleet_is_what_its_parts_take():
+    costs = fleet.Costs(frame=30.0, stream=32.0, process=64.0)
+    assert round(costs.cores(20)) == 1000, "20 million frames of 30 µs, on cores that are 60 % busy"
+    assert round(costs.memory(20)) == 31 + 62, "a million times 32 KiB, a thousand times 64 MiB"
+
+
+def test_a_measuring_without_its_figures_tells_of_no_fleet():
+    measured = documents.quoted()
+    del measured["targets"]["paced"]
+    assert list(fleet.parts(measured)) == []
