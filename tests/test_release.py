@@ -46,7 +46,8 @@ def ran(*command, cwd=None):
 def built(tmp_path_factory):
     """The source distribution, and the wheel that is made of it and not of the tree."""
     tree, folder = tmp_path_factory.mktemp("tree") / "straightwire", tmp_path_factory.mktemp("dist")
-    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_BEHIND))  # a build leaves traces in its tree
+    # A build leaves traces in its tree.
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
     ran(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, tree)
     return folder
 
