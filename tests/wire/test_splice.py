@@ -216,6 +216,13 @@ def test_an_event_of_another_name_is_another_event() -> None:
         assert_same(CHAT, [*first, *second, *first])
 
 
+@pytest.mark.parametrize("text", ["content", "straightwire's stand-in for a text"])
+@pytest.mark.parametrize("key", ["id", "model"])
+def test_what_reads_like_the_text_is_not_taken_for_it(key: str, text: str) -> None:
+    form = 'data: {"%s":"%s","choices":[{"delta":{"content":"%s"}}]}\n\n'
+    assert_same(CHAT, [(form % (key, said, text)).encode() for said in (text, text, text, "other", "more")])
+
+
 def test_a_stream_may_change_its_form() -> None:
     forms = [form for form, request in FORMS.values() if request is CHAT]
     for one, other in itertools.permutations(forms, 2):
