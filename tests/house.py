@@ -52,6 +52,8 @@ AIOHTTP_FLOORS = {"cli", "server", "demo"}
 CLIENT_MODULES = {
     "proxy.server.answer",
     "proxy.server.direct",
+    "proxy.server.direct_request",
+    "proxy.server.sending",
     "proxy.server.upstream",
     "proxy.server.upstream_connection",
 }

@@ -5,11 +5,12 @@ broken, takes a reset for the end of a body without a length, and hides what cam
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import aiohttp
+from aiohttp.connector import Connection as Lease
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
@@ -23,11 +24,42 @@ _ERROR_LIMIT: Final = 65536
 Take = Callable[[bytes], bool]
 
 
+class Reply(Protocol):
+    """What is needed of an `aiohttp.ClientResponse`."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def reason(self) -> str | None:
+        """The words beside it."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields as they came."""
+
+    @property
+    def content(self) -> aiohttp.StreamReader:
+        """The body."""
+
+    @property
+    def connection(self) -> Lease | None:
+        """Which it comes on; None once it has been given back, or closed."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def close(self) -> None:
+        """Close the connection, unless it has been given back."""
+
+
 class Answer:
     """One answer, its body still to be read. Leaving its `async with` early closes the connection at once.
 
     Args:
-        response: aiohttp's.
+        response: aiohttp's, or the like of it.
         host: the upstream's, for messages.
         headers: of the answer, as they go on.
         timeouts: how long it may be silent; `read` alone does not mind them.
@@ -38,7 +70,7 @@ class Answer:
         headers: as they came, but that they send nobody to where only we can go.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, host: str, headers: Headers, timeouts: Timeouts):
+    def __init__(self, response: Reply, host: str, headers: Headers, timeouts: Timeouts):
         self.status = response.status
         self.reason = response.reason
         self.headers = headers

@@ -18,7 +18,7 @@ from aiohttp.streams import StreamReader
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError
-from proxy.server.answer import Answer, Take
+from proxy.server.answer import Answer, Reply, Take
 from proxy.server.headers import Headers
 from proxy.server.upstream_connection import Connection
 from proxy.wire.chunked import ChunkedDecoder
@@ -249,7 +249,7 @@ class DirectAnswer(Answer):
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        response: Reply,
         host: str,
         headers: Headers,
         timeouts: Timeouts,
@@ -257,6 +257,9 @@ class DirectAnswer(Answer):
     ):
         super().__init__(response, host, headers, timeouts)
         self._body = body
+
+    def _watch(self, protocol: aiohttp.client_proto.ResponseHandler) -> None:
+        """Do nothing: the body is told of every end itself."""
 
     async def read(self) -> bytes:
         """Return what has arrived, as `Answer.read` does."""

@@ -19,6 +19,10 @@ _COMMENT: Final = b": keep-alive\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
+class _StreamResponse(web.StreamResponse):
+    _send_headers_immediately = False  # but with the first frames
+
+
 class ClientStream:
     """The response to a request for a stream.
 
@@ -38,7 +42,7 @@ class ClientStream:
         self.size = 0
         self._request = request
         self._protocol = request.protocol
-        self._response = web.StreamResponse(headers=_HEADERS)
+        self._response = _StreamResponse(headers=_HEADERS)
         self._chunked = request.version >= HttpVersion11
         self._kept = b""  # frames for a stream that has not been opened
         if not self._chunked:
@@ -57,14 +61,17 @@ class ClientStream:
                     self._response.headers.add(name, value)
 
     async def open(self) -> None:
-        """Send the head, and what has been kept for this moment."""
+        """Send the head, and in the same write what has been kept for this moment."""
         writer = await self._response.prepare(self._request)
         if not isinstance(writer, StreamWriter):
             raise TypeError(f"aiohttp writes responses with {type(writer)}")
-        writer.chunked = False  # or it would end the body a second time
+        writer.chunked = False  # the chunks are framed here
         kept, self._kept = self._kept, b""
         if kept:
-            self._send(kept)
+            await writer.write(kept, drain=False)
+            self.size += len(kept)
+        else:
+            writer.send_headers()
 
     def write(self, frames: Sequence[bytes]) -> bool:
         """Send frames, each an HTTP chunk of its own, in one write; keep them if the stream is not open.
@@ -73,7 +80,7 @@ class ClientStream:
             Whether more can be written at once; if not, `settle` has to be awaited before.
         """
         data = self._encode(frames)
-        if not self.opened or self._kept:
+        if not self.opened:
             self._kept += data
             return False
         self._send(data)
@@ -94,8 +101,11 @@ class ClientStream:
 
     async def end(self, frames: Sequence[bytes]) -> web.StreamResponse:
         """Send the last frames and end the body, properly."""
-        await self.open()
-        self._send(self._encode(frames) + (_LAST_CHUNK if self._chunked else b""))
+        data = self._encode(frames) + (_LAST_CHUNK if self._chunked else b"")
+        if self.opened:
+            self._send(data)
+        else:
+            self._kept += data
         await self.settle()
         await self._response.write_eof()
         return self._response

@@ -4,14 +4,13 @@ Its exceptions end here: whatever goes wrong between us and an upstream leaves a
 `proxy.errors.Upstream…`, with the server's host and the reason in one line.
 """
 
-import io
 import os
 import ssl
 from collections.abc import AsyncIterable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -27,18 +26,14 @@ from proxy.errors import (
 )
 from proxy.server.answer import Answer
 from proxy.server.answer_heads import fault_of
-from proxy.server.direct import DirectAnswer, DirectResponse, connections
+from proxy.server.direct import DirectAnswer, DirectConnection, DirectResponse, connections
+from proxy.server.direct_request import HEADER_LIMIT, READ_AHEAD, DirectRequests
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
+from proxy.server.sending import Sender, watch_reuse
 from proxy.server.tls import towards
 from proxy.server.upstream_connection import Connector
 
-#: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
-_READ_AHEAD: Final = 65536
-#: The longest header field taken from an upstream; aiohttp's own 8190 bytes are too few for some.
-_HEADER_LIMIT: Final = 65536
-#: From here on the bytes of a request are not given to its socket in one go.
-_LARGE_BODY: Final = 2**18
 #: What aiohttp would add to a request of its own accord. A proxy adds nothing.
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
@@ -68,27 +63,31 @@ class Upstream:
         self.host = URL(settings.base).authority
         secure = settings.base.startswith("https:")
         self._own_headers = _own_headers(settings)
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=settings.timeouts.connect or None,
+            sock_read=settings.timeouts.first_byte or None,
+        )
+        kind = connections()
         self._session = aiohttp.ClientSession(
             connector=Connector(
-                connections=connections(),
+                connections=kind,
                 limit=settings.max_connections,
                 ssl=towards(settings.tls, f"upstreams.{name}.tls") if secure else True,
             ),
             response_class=DirectResponse,
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie is one client's, never the next one's
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=settings.timeouts.connect or None,
-                sock_read=settings.timeouts.first_byte or None,
-            ),
+            timeout=timeout,
             skip_auto_headers=_ADDED_BY_AIOHTTP,
-            read_bufsize=_READ_AHEAD,
-            max_line_size=_HEADER_LIMIT,
-            max_field_size=_HEADER_LIMIT,
-            trace_configs=[_watch_reuse()],
+            trace_configs=[watch_reuse()],
+            read_bufsize=READ_AHEAD,
+            max_line_size=HEADER_LIMIT,
+            max_field_size=HEADER_LIMIT,
         )
-        # aiohttp would ask again on fresh connections too, and after half a head. `ask` decides that.
+        # aiohttp would ask again on fresh connections too, and after half a head. `Sender` decides that.
         self._session._retry_connection = False
+        direct = DirectRequests(self._session, settings.base, timeout) if kind is DirectConnection else None
+        self._sender = Sender(self._session, settings.base, direct)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -122,22 +121,11 @@ class Upstream:
             UpstreamMalformed: what came is not HTTP, or cannot be decoded.
             ClientError: raised by the stream that `body` is.
         """
-        url = URL(self.settings.base + target, encoded=True)
-        connection = SimpleNamespace(reused=False)
-        arguments: dict[str, Any] = {
-            "headers": self._completed(headers),
-            "allow_redirects": False,
-            "auto_decompress": decode,
-            "trace_request_ctx": connection,
-        }
         try:
-            try:
-                response = await self._session.request(method, url, data=_in_pieces(body), **arguments)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                if not (connection.reused and _nothing_came(error) and isinstance(body, bytes | None)):
-                    raise
-                response = await self._session.request(method, url, data=_in_pieces(body), **arguments)
-        except (aiohttp.ClientError, TimeoutError) as error:
+            response = await self._sender.send(
+                method, target, headers=self._completed(headers), body=body, decode=decode
+            )
+        except (aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             if isinstance(error.__cause__, ClientError):  # it was the client's body that failed
                 raise error.__cause__ from None
             raise self._before_the_answer(error) from error
@@ -145,7 +133,7 @@ class Upstream:
             response.close()
             raise UpstreamMalformed(f"The upstream {self.host} {fault}.")
         own, timeouts = self._brought_home(response.headers), self.settings.timeouts
-        if isinstance(response, DirectResponse) and response.body is not None:
+        if response.body is not None:
             return DirectAnswer(response, self.host, own, timeouts, response.body)
         return Answer(response, self.host, own, timeouts)
 
@@ -215,7 +203,7 @@ class Upstream:
                 )
             case aiohttp.ServerDisconnectedError():
                 return UpstreamTruncated(f"The upstream {self.host} closed the connection before its answer.")
-            case aiohttp.ClientResponseError():
+            case aiohttp.ClientResponseError() | HttpProcessingError():
                 return UpstreamMalformed(
                     f"The upstream {self.host} does not speak proper HTTP: {_first_line(error.message)}."
                 )
@@ -232,33 +220,6 @@ def _own_headers(settings: schema.Upstream) -> Headers:
     if settings.api_key is not None:
         own["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
     return own
-
-
-def _watch_reuse() -> aiohttp.TraceConfig:
-    """Return a trace that notes whether a request went out on a kept connection."""
-
-    async def note_reuse(_session: object, connection: SimpleNamespace, _event: object) -> None:
-        if connection.trace_request_ctx is not None:  # a WebSocket has none
-            connection.trace_request_ctx.reused = True
-
-    async def note_creation(_session: object, connection: SimpleNamespace, _event: object) -> None:
-        if connection.trace_request_ctx is not None:
-            connection.trace_request_ctx.reused = False
-
-    traces = aiohttp.TraceConfig()
-    traces.on_connection_reuseconn.append(note_reuse)
-    traces.on_connection_create_end.append(note_creation)
-    return traces
-
-
-def _in_pieces(body: bytes | AsyncIterable[bytes] | None) -> object:
-    """Return a body as aiohttp shall have it: a large one is sent piece by piece, others get their turn."""
-    return io.BytesIO(body) if isinstance(body, bytes) and len(body) > _LARGE_BODY else body
-
-
-def _nothing_came(error: Exception) -> bool:
-    """Tell whether the connection ended without a byte of an answer (else aiohttp puts the torso there)."""
-    return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)
 
 
 def _reason(error: OSError) -> str:

@@ -40,6 +40,11 @@ class Connection(ResponseHandler):
             return False
         return not self._asked or (self._head_came and (self._payload is None or self._payload.is_eof()))
 
+    @property
+    def used(self) -> bool:
+        """A request has been sent on it."""
+        return self._asked
+
     # From aiohttp
 
     def set_response_params(self, **settings: Any) -> None:

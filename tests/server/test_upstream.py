@@ -18,9 +18,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @asynccontextmanager
-async def asking(server: Scripted) -> AsyncIterator[Upstream]:
-    """Make an upstream that asks a server."""
-    upstream = Upstream("local", Settings.model_validate({"url": server.url}))
+async def asking(server: Scripted, own: dict[str, str] | None = None) -> AsyncIterator[Upstream]:
+    """Make an upstream that asks a server, with header fields of its own."""
+    upstream = Upstream("local", Settings.model_validate({"url": server.url, "headers": own or {}}))
     try:
         yield upstream
     finally:
