@@ -104,6 +104,7 @@ async def test_model_may_take_its_time_before_its_first_word(clock, before):
         await soon(upstream.called.wait())
         clock.advance(5)
         await asyncio.sleep(0)
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
 
         assert await client.chunks() == rest
@@ -140,6 +141,7 @@ async def test_every_event_gives_a_new_respite(clock):
         for frame in (ROLE, ONE, TWO, THREE):
             assert await client.chunk() == frame
             clock.advance(1.5)
+            await soon(upstream.called.wait())
             upstream.talks[0].go.set()
 
         assert await client.chunks() == [STOP, DONE]
@@ -152,6 +154,7 @@ async def test_no_limit_is_no_limit(clock):
         await client.post(PATH, QUESTION)
         await soon(upstream.called.wait())
         clock.advance(10)
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
         await client.head()
 
@@ -163,6 +166,7 @@ async def test_stream_is_opened_in_time_even_without_a_head():
     async with talking(script, open_after="20ms") as (upstream, client):
         await client.post(PATH, QUESTION)
         head = await client.head()
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
 
         assert head.status == 200
@@ -186,6 +190,7 @@ async def test_error_after_the_opening_is_an_event():
     async with talking(waits(then=answer), open_after="20ms") as (upstream, client):
         await client.post(PATH, QUESTION)
         assert (await client.head()).status == 200
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
         (frame,) = await client.chunks()
 
@@ -197,6 +202,7 @@ async def test_redirect_after_the_opening_is_an_error():
     async with talking(waits(then=answer), open_after="20ms") as (upstream, client):
         await client.post(PATH, QUESTION)
         await client.head()
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
         (frame,) = await client.chunks()
 
@@ -211,6 +217,7 @@ async def test_redirect_is_not_mistaken_for_a_silent_stream():
         assert await soon(client.reader.readexactly(2)) == b"go"
         with pytest.raises(TimeoutError):  # nothing else comes, also once a stream would have been opened
             await asyncio.wait_for(client.reader.readexactly(1), 0.1)
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
 
         assert head.status == 307
@@ -223,6 +230,7 @@ async def test_comments_flow_while_the_upstream_is_silent():
         await client.post(PATH, QUESTION)
         assert (await client.head()).status == 200
         assert [await client.chunk() for _ in range(3)] == [COMMENT] * 3
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
         frames = await client.chunks()
 
@@ -237,6 +245,7 @@ async def test_comments_flow_between_events_too():
         frames = [await client.chunk()]
         while frames.count(COMMENT) < 2:
             frames.append(await client.chunk())
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
         frames += await client.chunks()
 
@@ -284,6 +293,7 @@ async def test_limit_for_the_first_word_is_for_no_other(clock):
         assert [await client.chunk() for _ in range(2)] == [ROLE, ONE]
         clock.advance(2)
         await asyncio.sleep(0)
+        await soon(upstream.called.wait())
         upstream.talks[0].go.set()
 
         assert await client.chunks() == [TWO, STOP, DONE]
