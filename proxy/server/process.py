@@ -14,6 +14,7 @@ from proxy.errors import ConfigurationError
 from proxy.server import notify
 from proxy.server.access_log import LibraryLog, open_log, tell_mistakes
 from proxy.server.app import Proxy
+from proxy.server.garbage import hold_back
 from proxy.server.loop import LOOP
 
 DONE: Final = 0
@@ -95,6 +96,7 @@ class _Process:
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         async with beside:
             await self._running.start()
+            hold_back()
             notify.ready()
             reloading = asyncio.create_task(self._reload_when_told())
             if announce is not None:

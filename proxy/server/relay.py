@@ -31,10 +31,16 @@ class StreamRelay:
         upstream: who answers it.
         rewriter: made for this one answer.
         patience: how long it may be silent.
+        body: of the request, as the upstream shall get it.
     """
 
     def __init__(
-        self, request: web.Request, upstream: Upstream, rewriter: StreamRewriter, patience: Patience
+        self,
+        request: web.Request,
+        upstream: Upstream,
+        rewriter: StreamRewriter,
+        patience: Patience,
+        body: bytes,
     ):
         self._request = request
         self._record = record_of(request)
@@ -42,29 +48,27 @@ class StreamRelay:
         self._rewriter = rewriter
         self._stream = ClientStream(request)
         self._silence = Silence(patience, self._stream, rewriter)
+        self._body = body
         self._upstream_headers: Headers | None = None
         self._last_frames: Sequence[bytes] = ()
 
-    async def run(self, body: bytes) -> web.StreamResponse:
+    async def run(self) -> web.StreamResponse:
         """Ask the upstream, and answer the client: with a stream, or with a status while nothing has left.
-
-        Args:
-            body: of the request, as the upstream shall get it.
 
         Raises:
             ConnectionResetError: the client has gone.
         """
         self._record.stream = True
         try:
-            return await self._relayed(body)
+            return await self._relayed()
         finally:
             self._record.streamed(self._rewriter, self._silence.pace, self._stream.size)
 
-    async def _relayed(self, body: bytes) -> web.StreamResponse:
+    async def _relayed(self) -> web.StreamResponse:
         rewriter = self._rewriter
         with self._silence:
             try:
-                async with await self._ask(body) as answer:
+                async with await self._ask() as answer:
                     if 300 <= answer.status < 400 and not self._stream.opened:
                         self._silence.end()
                         return await pass_answer(self._request, answer)
@@ -77,10 +81,11 @@ class StreamRelay:
             return error_response(rewriter.failure, self._upstream_headers)
         return await self._stream.end(last_frames)
 
-    async def _ask(self, body: bytes) -> Answer:
+    async def _ask(self) -> Answer:
         headers = towards_upstream(self._request)
         headers.popall("Content-Length", None)
         headers["Accept-Encoding"] = "identity"
+        body, self._body = self._body, b""  # it may be large, and the stream long
         return await self._upstream.ask(
             self._request.method, target_of(self._request), headers=headers, body=body, decode=True
         )

@@ -71,7 +71,9 @@ class Service:
         origin = _origin(mapped=mapped and wanted.model is not None)
         if wanted.stream and endpoint in STREAMED:
             rewriter = StreamRewriter(wanted, origin, there.plan, event_limit=there.bounds.event)
-            return await StreamRelay(request, there.upstream, rewriter, there.patience).run(body)
+            relay = StreamRelay(request, there.upstream, rewriter, there.patience, body)
+            del body  # the relay lets go of it when it has been sent
+            return await relay.run()
         wanted = replace(wanted, stream=False)
         return await WholeRelay(request, there, wanted, origin).run(body)
 

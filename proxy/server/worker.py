@@ -17,6 +17,7 @@ from proxy.errors import ConfigurationError
 from proxy.server.access_log import LibraryLog, open_log, tell_mistakes
 from proxy.server.app import Proxy
 from proxy.server.channel import Ask, Channel, Configure, Drain, Failed, Leaving, Ready, Report
+from proxy.server.garbage import hold_back
 from proxy.server.loop import LOOP
 from proxy.server.places import Places
 
@@ -58,6 +59,7 @@ class Worker:
             self._channel.send(Failed(str(error)))
             await self._channel.close()
             return FAILED
+        hold_back()
         self._channel.send(Ready())
         obeying = asyncio.create_task(self._obey(proxy, library_log))
         await self._stop.wait()

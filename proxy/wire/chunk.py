@@ -144,6 +144,29 @@ class ChoiceState:
         return bool(self.calls.calls) or self.function_name is not None
 
 
+class CallIds:
+    """Gives each call of a stream an id of its own; apart from the stream, lest the two hold each other.
+
+    Args:
+        token: of the stream's origin; made ids grow from it.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self._used: set[str] = set()
+        self._made = 0
+
+    def new(self, upstream_id: str | None) -> str:
+        """Return the id for a new call: the upstream's, unless another call has it."""
+        call_id = upstream_id
+        while not call_id or call_id in self._used:
+            self._made += 1
+            seed = f"{self._token}:{self._made}".encode()
+            call_id = "call_" + hashlib.blake2b(seed, digest_size=12).hexdigest()
+        self._used.add(call_id)
+        return call_id
+
+
 @dataclass(slots=True)
 class StreamState:
     """What is remembered of one stream.
@@ -167,12 +190,14 @@ class StreamState:
     early_finishes: int = 0
     usage: dict[str, Any] | None = None
     usage_on_chunks: bool = False
-    call_ids: set[str] = field(default_factory=set)
+    call_ids: CallIds = field(init=False)
     rough: bool = False
     whole: bool = False
     is_body: bool = False
     repairs: dict[str, int] = field(default_factory=dict)
-    _made_ids: int = 0
+
+    def __post_init__(self) -> None:
+        self.call_ids = CallIds(self.origin.token)
 
     def count(self, name: str, times: int = 1) -> None:
         """Count a repair under its name."""
@@ -182,19 +207,9 @@ class StreamState:
         """Return the state of the choice with this index, made at its first sight."""
         state = self.choices.get(index)
         if state is None:
-            calls = CallTracker(self.request.tools or frozenset(), self.new_call_id)
+            calls = CallTracker(self.request.tools or frozenset(), self.call_ids.new)
             state = self.choices[index] = ChoiceState(index, calls)
         return state
-
-    def new_call_id(self, upstream_id: str | None) -> str:
-        """Return the id for a new call: the upstream's, unless another call has it."""
-        call_id = upstream_id
-        while not call_id or call_id in self.call_ids:
-            self._made_ids += 1
-            seed = f"{self.origin.token}:{self._made_ids}".encode()
-            call_id = "call_" + hashlib.blake2b(seed, digest_size=12).hexdigest()
-        self.call_ids.add(call_id)
-        return call_id
 
     def identify(self, chunk: Chunk) -> Identity:
         """Return the stream's identity; the first chunk that leaves decides what stays."""
