@@ -52,6 +52,11 @@ async def read_whole(request: web.Request, limit: int) -> bytes:
         raise UnsupportedEncoding("A request body cannot be compressed here. Send it as it is.")
     if 0 < limit < (request.content_length or 0):
         raise _too_large(limit)
+    if request.content.is_eof() and request.content.exception() is None:
+        whole = request.content.read_nowait()  # it came with the head, as most do
+        if 0 < limit < len(whole):
+            raise _too_large(limit)
+        return whole
     body = bytearray()
     async for data in incoming(request):
         body += data

@@ -4,8 +4,9 @@ Labels hold names of the configuration and words of ours, never what a client ch
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import accumulate
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
@@ -19,6 +20,9 @@ from proxy.server.record import Record
 _LIMITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
+_Labelled = TypeVar("_Labelled", Counter, Histogram)
+
+
 class Metrics:
     """The metrics of one proxy, in a registry of their own.
 
@@ -28,39 +32,49 @@ class Metrics:
 
     def __init__(self, streams: Callable[[str], int]):
         self._registry = registry = CollectorRegistry()
-        self._requests = Counter(
-            "straightwire_requests_total",
-            "Requests that have ended, by the status that the client got (499: it had gone before).",
-            ["upstream", "endpoint", "code"],
-            registry=registry,
+        self._requests = _kept(
+            Counter(
+                "straightwire_requests_total",
+                "Requests that have ended, by the status that the client got (499: it had gone before).",
+                ["upstream", "endpoint", "code"],
+                registry=registry,
+            )
         )
-        self._streams = Counter(
-            "straightwire_streams_total",
-            "Streams that have ended, by how.",
-            ["upstream", "outcome"],
-            registry=registry,
+        self._streams = _kept(
+            Counter(
+                "straightwire_streams_total",
+                "Streams that have ended, by how.",
+                ["upstream", "outcome"],
+                registry=registry,
+            )
         )
-        self._repairs = Counter(
-            "straightwire_repairs_total",
-            "Corrections of answers, by the name of the repair.",
-            ["upstream", "repair"],
-            registry=registry,
+        self._repairs = _kept(
+            Counter(
+                "straightwire_repairs_total",
+                "Corrections of answers, by the name of the repair.",
+                ["upstream", "repair"],
+                registry=registry,
+            )
         )
-        self._first_event = Histogram(
-            "straightwire_time_to_first_event_seconds",
-            "From a request to the first event of its stream.",
-            ["upstream"],
-            buckets=_LIMITS,
-            registry=registry,
+        self._first_event = _kept(
+            Histogram(
+                "straightwire_time_to_first_event_seconds",
+                "From a request to the first event of its stream.",
+                ["upstream"],
+                buckets=_LIMITS,
+                registry=registry,
+            )
         )
         self._gaps = _Gaps()
         registry.register(self._gaps)
-        self._seconds = Histogram(
-            "straightwire_request_seconds",
-            "From a request to the end of its answer.",
-            ["upstream"],
-            buckets=_LIMITS,
-            registry=registry,
+        self._seconds = _kept(
+            Histogram(
+                "straightwire_request_seconds",
+                "From a request to the end of its answer.",
+                ["upstream"],
+                buckets=_LIMITS,
+                registry=registry,
+            )
         )
         self._up = Gauge(
             "straightwire_upstream_up",
@@ -74,15 +88,15 @@ class Metrics:
     def __call__(self, record: Record) -> None:
         """Count a request that has ended."""
         upstream = record.upstream
-        self._requests.labels(upstream, record.endpoint, str(record.status)).inc()
-        self._seconds.labels(upstream).observe(record.seconds)
+        self._requests(upstream, record.endpoint, str(record.status)).inc()
+        self._seconds(upstream).observe(record.seconds)
         for (repaired, name), times in record.repairs.items():
-            self._repairs.labels(repaired, name).inc(times)
+            self._repairs(repaired, name).inc(times)
         if not record.stream:
             return
-        self._streams.labels(upstream, record.outcome).inc()
+        self._streams(upstream, record.outcome).inc()
         if record.first_event is not None:
-            self._first_event.labels(upstream).observe(record.first_event)
+            self._first_event(upstream).observe(record.first_event)
         if record.pace is not None:
             self._gaps.add(upstream, record.pace)
 
@@ -98,6 +112,11 @@ class Metrics:
     def collect(self) -> list[Metric]:
         """Return all that has been counted."""
         return list(self._registry.collect())
+
+
+def _kept(metric: _Labelled) -> Callable[..., _Labelled]:
+    """Return what finds a metric's child with certain labels; the library takes its time, each time."""
+    return cache(metric.labels)
 
 
 class Collected(Protocol):

@@ -80,7 +80,7 @@ class ClientStream:
             Whether more can be written at once; if not, `settle` has to be awaited before.
         """
         data = self._encode(frames)
-        if not self.opened:
+        if not self._response.prepared:
             self._kept += data
             return False
         self._send(data)
@@ -120,4 +120,6 @@ class ClientStream:
     def _encode(self, frames: Sequence[bytes]) -> bytes:
         if not self._chunked:
             return b"".join(frames)
+        if len(frames) == 1:
+            return b"%x\r\n%b\r\n" % (len(frames[0]), frames[0])
         return b"".join([b"%x\r\n%b\r\n" % (len(frame), frame) for frame in frames])
