@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from tests.faults.asking import ASKS, NEXT, Ask
-from tests.faults.upstreams import goes_on, left
+from tests.faults.upstreams import goes_on, left, waits
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
 from tests.server.streams import (
     DONE,
@@ -76,6 +76,33 @@ async def test_answer_that_does_not_end(talking, fault, ask):
 
         await soon(upstream.talks[0].ended.wait())
         assert await ask.next(client) == b"next"
+
+
+@pytest.mark.parametrize("kind", ["stream", "whole"])
+async def test_answer_that_stalls_after_its_head_is_a_status(talking, kind):
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%b\r\n\r\n" % (ASKS[kind].content_type, CHUNKED)
+    async with talking(waits(head), serves(NEXT), upstream_timeouts={"first_byte": "200ms"}) as (
+        upstream,
+        client,
+    ):
+        await ASKS[kind].ask(client)
+        answer, error = await client.error()
+
+        assert (answer.status, error["code"]) == (504, TIMEOUT)
+        await soon(upstream.talks[0].ended.wait())
+        assert await next_of(client) == b"next"
+
+
+@pytest.mark.parametrize("kind", ["stream", "whole"])
+async def test_error_that_stalls_is_told_as_far_as_it_came(talking, kind):
+    begun = b"HTTP/1.1 500 Oops\r\nContent-Type: text/plain\r\nContent-Length: 99\r\n\r\nout of memory"
+    async with talking(waits(begun), serves(NEXT), upstream_timeouts={"idle": "200ms"}) as (upstream, client):
+        await ASKS[kind].ask(client)
+        answer, error = await client.error()
+
+        assert (answer.status, error["message"]) == (500, "out of memory")
+        await soon(upstream.talks[0].ended.wait())
+        assert await next_of(client) == b"next"
 
 
 async def next_of(client) -> bytes:
