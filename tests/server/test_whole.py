@@ -1,6 +1,5 @@
 """Whole answers leave in OpenAI's form, whatever the upstream sends in their place."""
 
-import gzip
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 
+from tests.encodings import ENCODERS
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Talk, chunk
 from tests.server.running import talking
 from tests.server.streams import DONE, PATH, ROLE, answers, event, serves
@@ -168,8 +168,10 @@ async def test_a_body_above_the_limit_is_an_error():
     assert "99 bytes" in error["message"]
 
 
-async def test_a_compressed_body_is_decoded():
-    reply = whole(gzip.compress(RIGHT), JSON, b"Content-Encoding: gzip")
+@pytest.mark.parametrize("encoding", ENCODERS)
+async def test_a_compressed_body_is_decoded(encoding):
+    encoded = b"".join(ENCODERS[encoding]([RIGHT]))
+    reply = whole(encoded, JSON, b"Content-Encoding: " + encoding.encode())
     async with talking(serves(reply)) as (upstream, client):
         await client.post(PATH, ASKED, Accept_Encoding="gzip")
         head = await client.head()
