@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from proxy.errors import UpstreamTimeout
 from proxy.server.answer import Answer
 from proxy.server.pace import Pace
 from proxy.server.stream import ClientStream
 from proxy.wire.rewriter import StreamRewriter
+
+#: Seconds that an upstream has for its usage after a `[DONE]` without. Most end their answer at once.
+LAST_WORD: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Silence:
             self._events = self._rewriter.events_in
             self._heard = now
             self.pace.note(now)
-            if not self._begun and self._rewriter.begun:
+            if (not self._begun and self._rewriter.begun) or self._rewriter.done:
                 self._begun = True
                 self._set_timer()  # another limit holds from now on
         if frames:
@@ -107,6 +110,8 @@ class Silence:
         if self._answer is None:
             return math.inf
         limit = self._patience.idle if self._begun else self._patience.first_word
+        if self._rewriter.done:
+            return self._heard + LAST_WORD
         return self._heard + (limit or math.inf)
 
     def _set_timer(self) -> None:

@@ -15,6 +15,7 @@ from proxy.server.failures import error_response
 from proxy.server.headers import towards_upstream, without_body
 from proxy.server.passthrough import pass_answer, target_of
 from proxy.server.record import record_of
+from proxy.server.silence import LAST_WORD
 from proxy.wire.bodies import rewrite_body
 from proxy.wire.chunk import Origin
 from proxy.wire.convert import StreamFolder, sniff
@@ -127,14 +128,19 @@ class WholeRelay:
             body_limit=self._bounds.body,
         )
         folder.receive_data(first)
-        while not folder.ended:
-            try:
-                data = await answer.read_in_time()
-            except UpstreamError as error:
-                return self._folded_up(folder, folder.receive_failure(error))
-            if not data:
-                break
-            folder.receive_data(data)
+        try:
+            async with asyncio.timeout(None) as patience:
+                while not folder.ended:
+                    if folder.done and patience.when() is None:
+                        patience.reschedule(asyncio.get_running_loop().time() + LAST_WORD)
+                    data = await answer.read_in_time()
+                    if not data:
+                        break
+                    folder.receive_data(data)
+        except TimeoutError:
+            pass  # no usage came, and no end
+        except UpstreamError as error:
+            return self._folded_up(folder, folder.receive_failure(error))
         return self._folded_up(folder, folder.receive_eof())
 
     def _folded_up(self, folder: StreamFolder, body: bytes) -> bytes:

@@ -41,6 +41,7 @@ class StreamFolder:
 
     Attributes:
         ended: the upstream has said that the stream is over; nothing more need be read.
+        done: it has said so, but usage may still follow. Some servers send nothing more, not even the end.
         repairs: how often each repair acted, complete once the body was returned.
 
     Raises:
@@ -56,7 +57,7 @@ class StreamFolder:
         event_limit: int = DEFAULT_EVENT_LIMIT,
         body_limit: int = DEFAULT_BODY_LIMIT,
     ) -> None:
-        self.ended = False
+        self.ended = self.done = False
         self.repairs: dict[str, int] = {}
         if request.endpoint not in plan.steps:
             raise UpstreamMalformed("The upstream answered with a stream, where there is none to be had.")
@@ -105,7 +106,7 @@ class StreamFolder:
         for frame in frames:
             if frame != DONE_FRAME:
                 self._folding.add(codec.strict_loads(frame[_PREFIX:]))
-        self.ended = self._rewriter.ended
+        self.ended, self.done = self._rewriter.ended, self._rewriter.done
 
     def _body(self) -> bytes:
         self._count()

@@ -83,7 +83,7 @@ class Endings:
             self._release(held)
 
     def finish(self) -> None:
-        """End every choice, and the stream but for its `[DONE]`.
+        """End every choice. What is left of the stream then is `report` and `[DONE]`.
 
         Raises:
             UpstreamMalformed: something that was begun cannot be ended.
@@ -97,7 +97,10 @@ class Endings:
         for state in stream.choices.values():
             if state.phase is not Phase.FINISHED:
                 self._finish_anew(state)
-        if stream.request.include_usage or self._trailer is not None:
+
+    def report(self) -> None:
+        """Send the usage, where it was asked for."""
+        if self._stream.request.include_usage or self._trailer is not None:
             self._send_usage()
 
     def _release(self, held: Held) -> None:
@@ -183,6 +186,26 @@ class Endings:
                 self._stream.usage_on_chunks |= bool(chunk["choices"])
                 if has_counts(usage) or self._stream.usage is None:
                     self._stream.usage = usage
+
+    @property
+    def awaits_usage(self) -> bool:
+        """Usage was asked for, and none has come that tells anything."""
+        usage = self._stream.usage
+        told = self._trailer is not None or (usage is not None and has_counts(usage))
+        return self._stream.request.include_usage and not told
+
+    def take_late_usage(self, data: bytes) -> bool:
+        """Take the usage that an event brings after the end; say whether there was any."""
+        try:
+            value, _ = codec.loads(data)
+        except codec.NotJSON:
+            return False
+        usage = value.get("usage") if isinstance(value, dict) else None
+        if not isinstance(usage, dict) or not has_counts(usage):
+            return False
+        self._stream.usage = usage
+        self._trailer = Held({**value, "choices": []}, None)
+        return True
 
     def without_choices(self, chunk: Chunk, data: bytes | None) -> None:
         """Keep the usage chunk for the end where it was asked for; nothing else has no choices."""

@@ -53,6 +53,8 @@ class StreamRewriter:
 
     Attributes:
         ended: nothing more will leave: `[DONE]` or an error event has been returned.
+        done: `[DONE]` has come, and only usage that was asked for and comes after it is waited for.
+            Some servers keep the connection: then `receive_failure` ends the stream, and well.
         failure: why the stream ended in an error; None while it did not.
         opened: a frame that is no error has been returned. Before that a failure
             can still become an HTTP status.
@@ -69,6 +71,7 @@ class StreamRewriter:
         "_splice",
         "_stream",
         "_writer",
+        "done",
         "ended",
         "failure",
         "opened",
@@ -84,6 +87,7 @@ class StreamRewriter:
         splice: bool = True,
     ) -> None:
         self.ended = False
+        self.done = False
         self.failure: UpstreamError | Stopped | None = None
         self.opened = False
         self._limit = event_limit
@@ -137,13 +141,18 @@ class StreamRewriter:
         for event in decoder.feed(data):
             if splice is None or not splice.take(event):
                 self._event(event)
-        if decoder.overflowed and not self.ended:
+        if decoder.overflowed and self.done:
+            self._close()
+        elif decoder.overflowed and not self.ended:
             self._fail(UpstreamMalformed(f"The upstream sent an event of more than {self._limit} bytes."))
         return self._take()
 
     def receive_eof(self) -> list[bytes]:
         """Take the proper end of the upstream's body."""
-        if self._left_over():
+        cut = self._left_over()
+        if self.done:
+            self._close()
+        elif cut:
             self._end_broken(UpstreamTruncated("The upstream ended its answer in the middle of an event."))
         elif not self.ended:
             self._end_unmarked()
@@ -152,7 +161,9 @@ class StreamRewriter:
     def receive_failure(self, error: UpstreamError | Stopped) -> list[bytes]:
         """Take the news that the upstream's body broke off, or fell silent, or is waited for no longer."""
         self._left_over()
-        if not self.ended:
+        if self.done:
+            self._close()
+        elif not self.ended:
             self._end_broken(error)
         return self._take()
 
@@ -163,16 +174,20 @@ class StreamRewriter:
         return frames
 
     def _event(self, event: Event) -> None:
-        if self.ended:
-            if self.failure is None:
-                done = framing.says_done(event.data)
-                self._stream.count("repeated-done" if done else "data-after-done")
+        if self.failure is not None:
             return
-        try:
-            if (self._splice or self._intake).receive(event, bare=self._bare):
-                self._end_well(marked=True)
-        except UpstreamError as error:
-            self._fail(error)
+        if self.done and self._endings.take_late_usage(event.data):
+            self._stream.count("usage-after-done")
+            self._close()
+        elif self.done or self.ended:
+            done = framing.says_done(event.data)
+            self._stream.count("repeated-done" if done else "data-after-done")
+        else:
+            try:
+                if (self._splice or self._intake).receive(event, bare=self._bare):
+                    self._end_marked()
+            except UpstreamError as error:
+                self._fail(error)
 
     def _left_over(self) -> bool:
         """Take what the end of the body left; say whether it is a piece of an event."""
@@ -215,18 +230,31 @@ class StreamRewriter:
         else:
             self._fail(error)
 
-    def _end_well(self, *, marked: bool = False) -> None:
+    def _end_marked(self) -> None:
+        """`[DONE]` has come: the choices are over, and the stream but for usage that may still follow."""
+        self._endings.finish()
+        if "usage-after-done" in self._plan.on and self._endings.awaits_usage:
+            self.done = True
+        else:
+            self._close()
+
+    def _end_well(self) -> None:
         try:
             self._endings.finish()
         except UpstreamError as error:
             self._fail(error)
             return
-        if marked:
-            self._writer.frames.append(DONE_FRAME)
-        elif "missing-done" in self._plan.on:
+        if "missing-done" in self._plan.on:
             self._stream.count("missing-done")
-            self._writer.frames.append(DONE_FRAME)
-        self.ended = True
+            self._close()
+        else:
+            self._endings.report()
+            self.ended = True
+
+    def _close(self) -> None:
+        self._endings.report()
+        self._writer.frames.append(DONE_FRAME)
+        self.done, self.ended = False, True
 
     def _fail(self, error: UpstreamError | Stopped) -> None:
         self.ended = True

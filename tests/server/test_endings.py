@@ -1,5 +1,7 @@
 """How a stream ends: well only where the upstream has finished, else in a way that the client can see."""
 
+import json
+
 import pytest
 
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
@@ -118,3 +120,37 @@ async def test_upstream_connection_is_used_again():
             assert await client.chunks() == WHOLE
 
         assert len(upstream.talks) == 1
+
+
+USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}\n\n'
+
+
+async def test_usage_that_was_asked_for_is_waited_for_after_done():
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(STREAM_HEAD, *map(chunk, WHOLE))
+        await soon(talk.go.wait())
+        await talk.send(chunk(USAGE))
+        await talk.closed()
+
+    async with talking(script) as (upstream, client):
+        await client.post(PATH, QUESTION | {"stream_options": {"include_usage": True}})
+        await client.head()
+        while b'"stop"' not in await client.chunk():
+            pass
+        upstream.talks[0].go.set()
+        usage, done = await client.chunks()
+
+    assert json.loads(usage[6:])["usage"]["total_tokens"] == 10
+    assert done == DONE
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_upstream_that_neither_reports_usage_nor_ends_after_done_is_not_waited_for(stream):
+    async with talking(stays(STREAM_HEAD, *map(chunk, WHOLE))) as (_, client):
+        await client.post(PATH, QUESTION | {"stream": stream, "stream_options": {"include_usage": True}})
+        head = await client.head()
+        body = await client.body(head) if not stream else b"".join(await client.chunks())
+
+    assert b'"total_tokens":0' in body
+    assert body.endswith(DONE) == stream

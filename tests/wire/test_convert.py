@@ -174,6 +174,9 @@ def test_it_says_when_nothing_more_need_be_read() -> None:
     folder.receive_data(WHOLE)
     assert not folder.ended
     folder.receive_data(DONE)
+    assert folder.done
+    assert not folder.ended
+    folder.receive_data(b'data: {"usage":{"prompt_tokens":9,"completion_tokens":1}}\n\n')
     assert folder.ended
     assert check_body(folder.receive_eof(), CHAT)["choices"][0]["message"]["content"] == "Hi"
 

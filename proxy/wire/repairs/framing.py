@@ -210,6 +210,15 @@ REPAIRS = (
         sources=("OpenAI's stream: [DONE] is the last event",),
     ),
     _ending(
+        "usage-after-done",
+        fixed=False,
+        summary="Hold `[DONE]` for usage that was asked for and has not come, for a second at most.",
+        wrong='data: [DONE]\n\ndata: {…,"choices":[],"usage":{…}}',
+        right='data: {…,"choices":[],"usage":{…}}\n\ndata: [DONE]',
+        breaks="clients stop reading at [DONE]: the tokens are never counted",
+        sources=("inferred: OpenAI's ChatCompletionStreamOptions puts usage before [DONE]",),
+    ),
+    _ending(
         "broken-after-finish",
         summary="End a stream well that broke only after every choice had finished.",
         wrong="the finish frame, then a reset",
