@@ -22,33 +22,37 @@ MESSAGE_KEYS: Final = (
 ERROR_SIGNS: Final = ("detail", "message", "errors", *MESSAGE_KEYS[4:8], "msg", "error_type")
 STATUS_KEYS: Final = ("code", "status", "status_code", "statusCode", "http_status")
 OWN_KEYS: Final = frozenset({"message", "type", "param", "code"})
-#: Statuses of OpenAI's types and codes, for an error that comes without one.
-STATUS_BY_WORD: Final = {
-    "invalid_request_error": 400,
-    "bad_request": 400,
-    "context_length_exceeded": 400,
-    "context_compression_error": 400,
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "unauthorized": 401,
-    "permission_error": 403,
-    "forbidden": 403,
-    "not_found_error": 404,
-    "notfounderror": 404,
-    "model_not_found": 404,
-    "timeout_error": 504,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "insufficient_quota": 429,
-    "too_many_requests": 429,
-    "server_error": 500,
-    "internal_error": 500,
-    "api_error": 500,
-    "badrequesterror": 400,
-    "service_unavailable": 503,
-    "overloaded_error": 503,
-    "model_loading": 503,
+#: Statuses of the types and codes that servers give, for an error that comes without one: OpenAI's and
+#: Anthropic's, Google's of gRPC, vLLM's, TGI's and llama.cpp's. Written as `status_of_word` reads them.
+_STATUS_BY_WORD: Final = {
+    word: status
+    for status, words in {
+        400: "invalidrequest badrequest invalidargument failedprecondition outofrange validation "
+        "contextlengthexceeded contextwindowexceeded exceedcontextsize contextcompression",
+        401: "authentication invalidauthentication unauthenticated unauthorized invalidapikey",
+        402: "billing paymentrequired insufficientbalance",
+        403: "permission permissiondenied forbidden",
+        404: "notfound modelnotfound",
+        409: "conflict",
+        413: "requesttoolarge",
+        422: "unprocessableentity",
+        429: "ratelimit ratelimitexceeded toomanyrequests requests tokens resourceexhausted "
+        "insufficientquota quotaexceeded",
+        500: "server internal internalserver api generation",
+        501: "notsupported notimplemented unimplemented",
+        503: "serviceunavailable unavailable overloaded engineoverloaded modelloading",
+        504: "timeout requesttimeout gatewaytimeout deadlineexceeded",
+    }.items()
+    for word in words.split()
 }
+
+
+def status_of_word(word: str) -> int | None:
+    """Return the HTTP status that an error's type or code stands for, however it is spelt."""
+    plain = "".join(filter(str.isalnum, word.lower()))
+    return _STATUS_BY_WORD.get(plain) or _STATUS_BY_WORD.get(plain.removesuffix("error"))
+
+
 PHRASES: Final = {
     400: "Bad Request",
     401: "Unauthorized",

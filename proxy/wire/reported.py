@@ -15,8 +15,8 @@ from proxy.wire.error_words import (
     MESSAGE_KEYS,
     OWN_KEYS,
     PHRASES,
-    STATUS_BY_WORD,
     STATUS_KEYS,
+    status_of_word,
 )
 
 MAX_MESSAGE: Final = 4000
@@ -79,7 +79,8 @@ def _shaped(value: Any, status: int | None) -> tuple[UpstreamReported, list[str]
         value = value[0] if len(value) == 1 else {"error": {"message": _message(value)}}
     error = _inner(value, forms)
     said = _message(error)
-    given = said or (dumps(error).decode() if error.keys() - OWN_KEYS else "")
+    unread = error if error.keys() - OWN_KEYS else error.get("message")
+    given = said or (dumps(unread).decode() if unread and not isinstance(unread, bool) else "")
     message, prefix_status = _without_prefix(given, forms)
     code, kind, param = error.get("code"), error.get("type"), error.get("param")
     if isinstance(code, int | float) and not isinstance(code, bool):
@@ -193,14 +194,14 @@ def _status(error: dict[str, Any], value: Any) -> int | None:
             status = _http_error(place.get(key))
             if status:
                 return status
-    for word in (error.get("code"), error.get("type")):
-        if isinstance(word, str) and word.lower() in STATUS_BY_WORD:
-            return STATUS_BY_WORD[word.lower()]
-    return None
+    words = [error.get(key) for key in ("code", "type", "status")]
+    return next(filter(None, (status_of_word(word) for word in words if isinstance(word, str))), None)
 
 
 def _http_error(value: Any) -> int | None:
-    if isinstance(value, str) and value.isdecimal() and len(value) == 3:
+    if (isinstance(value, str) and value.isdecimal() and len(value) == 3) or (
+        isinstance(value, float) and value.is_integer()
+    ):
         value = int(value)
     return value if type(value) is int and 400 <= value <= 599 else None
 
@@ -208,6 +209,8 @@ def _http_error(value: Any) -> int | None:
 def _text_or_none(value: Any) -> str | None:
     if value is None or isinstance(value, bool | dict | list):
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return clean_text(str(value)) or None
 
 

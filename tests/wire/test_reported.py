@@ -178,6 +178,40 @@ def test_the_type_is_by_the_status_where_none_was_given(status: int, type_: str)
     assert from_value({"error": "m"}, status)[0].type == type_
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"type": "BadRequestError"}, 400),
+        ({"type": "exceed_context_size_error"}, 400),
+        ({"status": "INVALID_ARGUMENT"}, 400),
+        ({"type": "invalid-api-key"}, 401),
+        ({"status": "UNAUTHENTICATED"}, 401),
+        ({"type": "billing_error"}, 402),
+        ({"status": "PERMISSION_DENIED"}, 403),
+        ({"code": "model_not_found", "type": "invalid_request_error"}, 404),
+        ({"type": "request_too_large"}, 413),
+        ({"status": "RESOURCE_EXHAUSTED"}, 429),
+        ({"type": "requests", "code": "rate_limit_exceeded"}, 429),
+        ({"code": 429.0}, 429),
+        ({"type": "InternalServerError"}, 500),
+        ({"type": "not_supported_error"}, 501),
+        ({"type": "overloaded"}, 503),
+        ({"type": "Service Unavailable"}, 503),
+        ({"status": "DEADLINE_EXCEEDED"}, 504),
+        ({"type": "error"}, 502),
+        ({"type": "who knows"}, 502),
+        ({"code": "200"}, 502),
+    ],
+    ids=str,
+)
+def test_the_status_is_by_the_words_however_they_are_spelt(error: dict[str, Any], status: int) -> None:
+    assert from_value({"error": {"message": "m"} | error})[0].status == status
+
+
+def test_a_message_that_is_an_object_is_told_as_it_stands() -> None:
+    assert str(from_value({"error": {"message": {"x": 1}}})[0]) == '{"x":1}'
+
+
 def test_what_is_meant_for_clients_is_kept_beside_the_four_keys() -> None:
     given = {"message": "m", "type": "t", "param": None, "code": "c"}
     error, _ = from_value({"error": given | {"loading": {"percent": 3}, "stack": "…"}})
