@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
 from proxy.wire.arguments import Arguments
+from proxy.wire.signs import Signs
 
 #: What is told apart of a fragment; all else is the upstream's own.
 _OWN_KEYS: Final = frozenset({"index", "id", "type", "function"})
@@ -61,33 +62,6 @@ class Fragment:
     call: Call
     name: str
     opening: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Signs:
-    """What a fragment says of itself; None where it says nothing that can be used."""
-
-    index: int | None
-    id: str | None
-    name: str | None
-    arguments: str
-
-    @classmethod
-    def of(cls, wire: dict[str, Any], borrowed_id: str | None) -> "Signs":
-        """Read the signs. An id that is the completion's own is nobody's (LocalAI, all eras)."""
-        index, call_id = wire.get("index"), wire.get("id")
-        function = wire.get("function") or wire.get("custom")
-        function = function if isinstance(function, dict) else {}
-        name, arguments = function.get("name"), function.get("arguments")
-        if isinstance(call_id, int) and not isinstance(call_id, bool):
-            call_id = str(call_id)
-        counted = isinstance(index, int) and not isinstance(index, bool) and index >= 0
-        return cls(
-            index=index if counted else None,
-            id=call_id if isinstance(call_id, str) and call_id and call_id != borrowed_id else None,
-            name=name if isinstance(name, str) and name else None,
-            arguments=arguments if isinstance(arguments, str) else "",
-        )
 
 
 class CallTracker:
@@ -220,7 +194,9 @@ class CallTracker:
     def _known(self, signs: Signs, position: int, size: int, first_new: int) -> Call | None:
         """Return the call that the fragment continues, None where it opens a new one."""
         if signs.id is not None:
-            return self._by_id(signs)
+            call = self._by_id(signs)
+            beside = call is not None and signs.index is None and call.index >= first_new
+            return None if call is None or (beside and self._names_another(call, signs)) else call
         if signs.name is not None and len(self.calls) > first_new:
             return None  # named, beside a call that the same array began
         if signs.index is not None:
@@ -270,13 +246,21 @@ class CallTracker:
             return call
         if call.arguments.begun:
             return None  # a call cut short, then another
+        if not self._names_another(call, signs):
+            return call
+        if call.name in self._tools and signs.name in self._tools:
+            return None  # two whole names are two calls, whatever their ids
         if signs.id is not None and signs.id == call.upstream_id and signs.index == call.upstream_index:
             return call  # its own id and index: the name comes in pieces
-        if any(tool.startswith(call.name + signs.name) for tool in self._tools):
-            return call
         if call.name in self._tools or signs.name in self._tools:
             return None
         raise _ambiguous("it names another function, without an id, before the call had arguments")
+
+    def _names_another(self, call: Call, signs: Signs) -> bool:
+        """The fragment's name is neither the call's nor, as far as the tools are known, a piece of it."""
+        if signs.name is None or not call.name or signs.name == call.name:
+            return False
+        return not any(tool.startswith(call.name + signs.name) for tool in self._tools)
 
     def _only_open(self, calls: list[Call], signs: Signs) -> Call | None:
         """The one call among `calls` that a nameless fragment can continue; None begins a new one."""

@@ -113,9 +113,9 @@ class Intake:
             return whole and all(isinstance(choice.get("text"), str) for choice in choices)
         if kind == WHOLE_CHAT and bare:
             return not any(SAYING.isdisjoint(choice) for choice in choices)
-        if kind != WHOLE_CHAT and (kind == CHAT_CHUNK or not bare):
+        if kind == CHAT_CHUNK or not all(isinstance(choice.get("message"), dict | str) for choice in choices):
             return False
-        return all(isinstance(choice.get("message"), dict | str) for choice in choices)
+        return bare or kind == WHOLE_CHAT or all(choice.get("finish_reason") for choice in choices)
 
     def _not_json(self, data: bytes) -> bool:
         """Take data that is no JSON: nothing, a sign of life, several objects, or an error's text."""
