@@ -398,3 +398,10 @@ def test_vectors_in_a_foreign_form_are_no_empty_list(body: bytes) -> None:
     request = Request(Endpoint.EMBEDDINGS, "m")
     with pytest.raises(UpstreamMalformed, match="no list under 'data'"):
         rewrite_body(body, request, Origin("0" * 24, 1), compile_plan())
+
+
+@pytest.mark.parametrize("more", [b'{"more":1}', b'{"more":1}[DONE]', b"oops[DONE]"])
+def test_what_follows_a_body_and_is_no_end_makes_it_none(more: bytes) -> None:
+    body = b'{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}' + more
+    with pytest.raises(UpstreamMalformed, match="not valid JSON"):
+        rewrite_body(body, CHAT, ORIGIN, PLAN)

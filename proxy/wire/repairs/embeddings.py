@@ -108,7 +108,7 @@ def incomplete_embedding(body: Chunk, stream: StreamState) -> Outcome:
     missing = [place for place, item in enumerate(items) if not _is_index(item.get("index"))]
     told = {item["index"] for item in items if _is_index(item.get("index"))}
     free = [number for number in range(len(items)) if number not in told]
-    if missing and free != missing and len(missing) > 1:
+    if len(missing) > 1 and free != missing:
         raise UpstreamMalformed("The upstream numbered some of its embeddings, but not all of them.")
     for place, number in zip(missing, free, strict=False):
         items[place]["index"] = number
