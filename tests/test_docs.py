@@ -9,7 +9,7 @@ from proxy.cli import COMMANDS, straightwire
 from proxy.errors import Stopped, UpstreamError
 from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR
 from proxy.wire.chunk import Origin
-from proxy.wire.document import markdown
+from proxy.wire.document import CLIENTS, markdown, symptoms
 from proxy.wire.plan import compile_plan
 from proxy.wire.repairs import CATALOGUE, ORDER, choices, entry
 from proxy.wire.requests import Endpoint, Request
@@ -24,6 +24,14 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 def test_the_page_of_repairs_is_the_catalogue():
     assert (ROOT / "docs" / "repairs.md").read_text("utf-8") == markdown(ORDER)
+
+
+def test_every_client_that_the_entries_tell_of_is_listed_with_its_symptoms():
+    told = symptoms(ORDER)
+    assert {client for client, _, _ in told} == set(CLIENTS)
+    assert ("org-ai", "`[DONE]` with a CR is not `[DONE]`", "carriage-return") in told
+    assert ("AI SDK", "trips over it", "missing-blank-line") in told
+    assert ("LangChain", "reasoning-to-reasoning-content") not in {(client, name) for client, _, name in told}
 
 
 def test_the_readmes_table_is_the_catalogue():

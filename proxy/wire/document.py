@@ -1,7 +1,9 @@
 """The catalogue as a document: what a reader with a broken client looks for."""
 
+import re
 import textwrap
 from collections.abc import Iterable
+from functools import reduce
 from typing import Final
 
 from proxy.wire.repairs.bodies import SHARED
@@ -30,6 +32,21 @@ TITLES: Final = {
     Scope.ENDING: "How a stream ends",
     Scope.ERROR: "Errors",
 }
+#: Clients and libraries whose faults the entries tell of.
+CLIENTS: Final = tuple(
+    sorted(
+        (
+            *(".NET", "AI SDK", "agents SDK", "async-openai", "big-AGI", "chat-ui", "chatbot-ui", "ChatDev"),
+            *("Cline", "Codex", "CrewAI", "Dify", "Go", "Hermes", "Home Assistant", "home-llm", "koog"),
+            *("Kotlin", "LangChain", "langchain.js", "LangChain4j", "langchain_dart", "liter-llm"),
+            *("mattermost-plugin-ai", "Open WebUI", "openai-api-rs", "openai-go", "openai-java"),
+            *("openai-kotlin", "openai-node", "openai-php", "openai-python", "OpenCode", "org-ai"),
+            *("pydantic-ai", "Roo Code", "Ruby", "serde_json", "SillyTavern", "Spring AI", "Strands", "Zed"),
+        ),
+        key=str.casefold,
+    )
+)
+_OTHER_WORDS: Final = re.compile(r"\w")
 HEAD: Final = """\
 # The repairs
 
@@ -42,6 +59,10 @@ those of LocalAI, from A (v1.6, May 2023) to T (v4.9). What is said of a delta h
 answer that is not streamed, where the entry says so.
 
 This page is written by `straightwire repairs --markdown`.
+
+## By client
+
+What is known of single clients. Others that read the same libraries' types will show the same.
 """
 
 
@@ -52,15 +73,42 @@ def state(repair: Repair) -> str:
 
 def markdown(repairs: Iterable[Repair]) -> str:
     """Return docs/repairs.md."""
+    listed = list(repairs)
     by_scope: dict[Scope, list[Repair]] = {}
-    for repair in repairs:
+    for repair in listed:
         by_scope.setdefault(repair.scope, []).append(repair)
-    parts = [HEAD]
+    parts = [HEAD, _symptoms(listed)]
     for scope in Scope:
         if scope in by_scope:
             parts.append(f"## {TITLES[scope]}\n")
             parts += [_entry(repair) for repair in by_scope[scope]]
     return "\n".join(parts)
+
+
+def symptoms(repairs: Iterable[Repair]) -> list[tuple[str, str, str]]:
+    """Return what clients are known to show: the client, its symptom, and the name of the repair."""
+    rows = []
+    for repair in repairs:
+        for clause in repair.breaks.split("; "):
+            clients = [name for name in CLIENTS if _names(name).search(clause)]
+            names, colon, shown = clause.partition(": ")
+            if not colon and not _OTHER_WORDS.search(reduce(_without, clients, names)):
+                shown = "trips over it"
+            rows += [(name, shown or clause, repair.name) for name in clients]
+    return sorted(rows, key=lambda row: CLIENTS.index(row[0]))
+
+
+def _names(client: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w-]){re.escape(client)}(?![\w-])")
+
+
+def _without(clause: str, client: str) -> str:
+    return _names(client).sub("", clause)
+
+
+def _symptoms(repairs: Iterable[Repair]) -> str:
+    lines = [f"| {client} | {symptom} | [{name}](#{name}) |" for client, symptom, name in symptoms(repairs)]
+    return "\n".join(["| client | what it shows | the fault |", "| --- | --- | --- |", *lines]) + "\n"
 
 
 def table(repairs: Iterable[Repair]) -> str:

@@ -137,7 +137,7 @@ REPAIRS = (
         "error-prefix",
         "Take off what a web framework wrote before the message.",
         wrong='"message":"code=400, message=unknown model"',
-        breaks="people",
+        breaks="people who read it: the message begins with the words of a web framework",
         sources=("LocalAI v3.8.0-HEAD",),
         eras="O-T",
     ),
