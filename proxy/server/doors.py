@@ -24,7 +24,9 @@ _OPEN: Final = "/healthz"
 #: For us, or for the connection to us: `Expect` has been answered here, and an upstream that does not know it
 #: would never ask for the body.
 _FOR_US: Final = ("Host", "Expect")
-#: All but CONNECT, which asks for a tunnel, and TRACE, whose answer would show a client the upstream's key.
+#: One asks for a tunnel, the answer to the other would show a client the upstream's key.
+_NOT_SERVED: Final = ("CONNECT", "TRACE")
+#: Those that RFC 9110 knows beside; more may pass.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HOST: Final = re.compile(r"[\w.\-:\[\]%]*", re.ASCII)
 
@@ -88,7 +90,7 @@ class Doors:
 
 
 def _check(request: web.Request) -> None:
-    if request.method not in _METHODS:
+    if request.method in _NOT_SERVED:
         raise web.HTTPMethodNotAllowed(request.method, _METHODS)
     if request.version < HttpVersion10:
         raise InvalidRequest("The request says nothing of HTTP/1.1 or 1.0.")

@@ -12,7 +12,7 @@ from tests.faults.asking import NEXT
 from tests.scripted import LAST_CHUNK, Talk, chunk, soon
 
 HEAD = re.compile(
-    rb"(?P<line>(?:GET|POST|PUT|DELETE|HEAD|OPTIONS) /[!-~]* HTTP/1\.1)\r\n"
+    rb"(?P<line>(?:GET|POST|PROPFIND) /[!-~]* HTTP/1\.1)\r\n"
     rb"(?P<fields>(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: (?:[!-~\x80-\xff][\t -~\x80-\xff]*)?\r\n)*)\r\n"
 )
 SMUGGLED = b"GET /admin HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,6 +152,10 @@ PASSED = {
     "absolute-form-of-another-scheme": (
         b"GET ftp://other.example/x HTTP/1.1\r\nHost: x\r\n\r\n",
         [("GET /base/x", b"")],
+    ),
+    "method-of-another-protocol": (
+        b"PROPFIND /x HTTP/1.1\r\nHost: x\r\nDepth: 1\r\n\r\n",
+        [("PROPFIND /base/x", b"")],
     ),
     "fragment": (b"GET /a#/../../admin HTTP/1.1\r\nHost: x\r\n\r\n", [("GET /base/a", b"")]),
     "blank-lines-first": (b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", [("GET /base/", b"")]),
