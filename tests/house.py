@@ -53,6 +53,7 @@ CLIENT_MODULES = {
     "proxy.server.answer",
     "proxy.server.direct",
     "proxy.server.direct_request",
+    "proxy.server.no_answer",
     "proxy.server.sending",
     "proxy.server.upstream",
     "proxy.server.upstream_connection",

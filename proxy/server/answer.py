@@ -5,7 +5,7 @@ broken, takes a reset for the end of a body without a length, and hides what cam
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -19,6 +19,7 @@ from proxy.wire.bodies import reported_error
 
 #: What is read of an upstream's error, in bytes; what matters stands at its beginning.
 _ERROR_LIMIT: Final = 65536
+_HIDDEN: Final = b"[hidden]"
 
 #: Takes what one read brought; says whether more can come at once.
 Take = Callable[[bytes], bool]
@@ -68,12 +69,14 @@ class Answer:
         status: the HTTP status.
         reason: the words beside it.
         headers: as they came, but that they send nobody to where only we can go.
+        secrets: what a report of an error must not repeat; some servers name the key that they refuse.
     """
 
     def __init__(self, response: Reply, host: str, headers: Headers, timeouts: Timeouts):
         self.status = response.status
         self.reason = response.reason
         self.headers = headers
+        self.secrets: Sequence[bytes] = ()
         self._response = response
         self._content = response.content
         self._host = host
@@ -163,6 +166,8 @@ class Answer:
                     body += data
         except (UpstreamError, TimeoutError):
             pass  # the status, and what came of the reason, say more than that
+        for secret in self.secrets:
+            body = body.replace(secret, _HIDDEN)
         error, forms = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
         error.repairs = forms
         error.retry_after = self.headers.get("Retry-After")

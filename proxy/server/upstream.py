@@ -4,8 +4,6 @@ Its exceptions end here: whatever goes wrong between us and an upstream leaves a
 `proxy.errors.Upstream…`, with the server's host and the reason in one line.
 """
 
-import os
-import ssl
 from collections.abc import AsyncIterable, Mapping, Sequence
 from typing import Final
 
@@ -17,12 +15,8 @@ from yarl import URL
 from proxy.config import schema
 from proxy.errors import (
     ClientError,
-    UpstreamError,
     UpstreamMalformed,
     UpstreamReported,
-    UpstreamTimeout,
-    UpstreamTruncated,
-    UpstreamUnreachable,
 )
 from proxy.server.answer import Answer
 from proxy.server.answer_heads import fault_of
@@ -30,6 +24,7 @@ from proxy.server.direct import DirectAnswer, DirectConnection, DirectResponse, 
 from proxy.server.direct_request import HEADER_LIMIT, READ_AHEAD, DirectRequests
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
+from proxy.server.no_answer import before_the_answer
 from proxy.server.sending import Sender, watch_reuse
 from proxy.server.tls import towards
 from proxy.server.upstream_connection import Connector
@@ -38,6 +33,8 @@ from proxy.server.upstream_connection import Connector
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
+#: In characters. A name of a team may be repeated.
+_SHORTEST_SECRET: Final = 12
 #: The longest message of a WebSocket, in bytes: it is held whole.
 LARGEST_MESSAGE: Final = 2**26
 #: Seconds for an upstream to answer a WebSocket's close.
@@ -63,6 +60,7 @@ class Upstream:
         self.host = URL(settings.base).authority
         secure = settings.base.startswith("https:")
         self._own_headers = _own_headers(settings)
+        self._secrets = _secrets(settings)
         timeout = aiohttp.ClientTimeout(
             total=None,
             connect=settings.timeouts.connect or None,
@@ -128,14 +126,17 @@ class Upstream:
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             if isinstance(error.__cause__, ClientError):  # it was the client's body that failed
                 raise error.__cause__ from None
-            raise self._before_the_answer(error) from error
+            raise before_the_answer(error, self.host, self.settings.timeouts) from error
         if fault := fault_of(response.status, response.reason, response.headers, decode=decode):
             response.close()
             raise UpstreamMalformed(f"The upstream {self.host} {fault}.")
         own, timeouts = self._brought_home(response.headers), self.settings.timeouts
         if response.body is not None:
-            return DirectAnswer(response, self.host, own, timeouts, response.body)
-        return Answer(response, self.host, own, timeouts)
+            answer: Answer = DirectAnswer(response, self.host, own, timeouts, response.body)
+        else:
+            answer = Answer(response, self.host, own, timeouts)
+        answer.secrets = self._secrets
+        return answer
 
     async def open_websocket(
         self, target: str, *, headers: Mapping[str, str], protocols: Sequence[str]
@@ -167,9 +168,9 @@ class Upstream:
                 raise UpstreamReported(
                     f"The upstream {self.host} opens no WebSocket there.", status=error.status
                 ) from error
-            raise self._before_the_answer(error) from error
+            raise before_the_answer(error, self.host, self.settings.timeouts) from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._before_the_answer(error) from error
+            raise before_the_answer(error, self.host, self.settings.timeouts) from error
 
     def _brought_home(self, headers: Mapping[str, str]) -> Headers:
         brought = CIMultiDict(headers)
@@ -181,38 +182,6 @@ class Upstream:
         completed.update(self._own_headers)
         return completed
 
-    def _before_the_answer(self, error: Exception) -> UpstreamError:
-        """Say in the proxy's words what kept the head of an answer from coming."""
-        timeouts = self.settings.timeouts
-        match error:
-            case aiohttp.ConnectionTimeoutError():
-                return UpstreamTimeout(
-                    f"No connection to the upstream {self.host} within {timeouts.connect:g} s."
-                )
-            case TimeoutError():
-                return UpstreamTimeout(
-                    f"The upstream {self.host} sent nothing within {timeouts.first_byte:g} s."
-                )
-            case aiohttp.ClientConnectorCertificateError():
-                return UpstreamUnreachable(
-                    f"The upstream {self.host} is not trusted: {_first_line(str(error.certificate_error))}."
-                )
-            case aiohttp.ClientConnectorError():
-                return UpstreamUnreachable(
-                    f"The upstream {self.host} cannot be reached: {_reason(error.os_error)}."
-                )
-            case aiohttp.ServerDisconnectedError():
-                return UpstreamTruncated(f"The upstream {self.host} closed the connection before its answer.")
-            case aiohttp.ClientResponseError() | HttpProcessingError():
-                return UpstreamMalformed(
-                    f"The upstream {self.host} does not speak proper HTTP: {_first_line(error.message)}."
-                )
-            case OSError():
-                return UpstreamTruncated(
-                    f"The upstream {self.host} broke the connection before its answer: {_reason(error)}."
-                )
-        return UpstreamError(f"The upstream {self.host} could not be asked: {_first_line(str(error))}.")
-
 
 def _own_headers(settings: schema.Upstream) -> Headers:
     """Return the header fields that take the place of a client's."""
@@ -222,13 +191,8 @@ def _own_headers(settings: schema.Upstream) -> Headers:
     return own
 
 
-def _reason(error: OSError) -> str:
-    """Return the plain cause: 'Connection refused' rather than the call that failed."""
-    if error.errno is not None and error.errno > 0 and not isinstance(error, ssl.SSLError):
-        return os.strerror(error.errno)
-    return _first_line(error.strerror or str(error) or type(error).__name__)
-
-
-def _first_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[0].rstrip(":.") if lines else "no reason given"
+def _secrets(settings: schema.Upstream) -> tuple[bytes, ...]:
+    """Return what is shown to the upstream and to nobody else; not what is too short to be a secret."""
+    shown = [*settings.headers.values(), *([settings.api_key] if settings.api_key else [])]
+    values = [each.get_secret_value() for each in shown]
+    return tuple(value.encode() for value in values if len(value) >= _SHORTEST_SECRET)

@@ -141,6 +141,29 @@ async def test_connection_cannot_name_away_what_the_proxy_adds():
         assert upstream.requests[0].headers["authorization"] == "Bearer sk-upstream"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_key_that_the_upstream_repeats_in_its_error_is_hidden(stream):
+    body = b'{"error":{"message":"Incorrect API key: sk-the-upstreams-own. Team tea","type":"x","code":"k"}}'
+    script = serves(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body), body)
+    settings = {"upstream_api_key": "sk-the-upstreams-own", "upstream_headers": {"X-Team": "tea"}}
+    async with talking(script, **settings) as (_, client):
+        await client.post(PATH, QUESTION | {"stream": stream})
+        head, error = await client.error()
+
+    assert (head.status, error["code"]) == (401, "k")
+    assert error["message"] == "Incorrect API key: [hidden]. Team tea"
+
+
+async def test_head_that_is_too_long_is_not_repeated():
+    script = serves(b"HTTP/1.1 200 OK\r\nX-Echo: " + 70_000 * b"s" + b"\r\n\r\n")
+    async with talking(script) as (_, client):
+        await client.post(PATH, QUESTION)
+        _, error = await client.error()
+
+    assert error["code"] == "upstream_malformed"
+    assert error["message"].endswith("does not speak proper HTTP: a line of its head is too long.")
+
+
 def test_no_key_is_shown():
     configuration = configured("http://127.0.0.1:9", clients=keys(KEY), upstream_api_key="sk-upstream")
 
