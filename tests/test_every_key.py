@@ -16,10 +16,11 @@ import pytest
 from proxy.config import shape
 from proxy.config.load import load
 from proxy.server.app import Proxy
-from tests.cli import test_commands
+from tests.cli import test_workers
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, chunk, soon
 from tests.server import (
+    test_access_log,
     test_admin,
     test_app,
     test_failures,
@@ -215,6 +216,10 @@ async def stopped(scene: Scene) -> None:
         await stop
 
 
+async def closed_by_us(scene: Scene) -> bytes:
+    return await scene.client.closed()
+
+
 async def logged(scene: Scene) -> list[str]:
     await status()(scene)
     return [line for line in scene.log.getvalue().splitlines() if '"request"' in line or " request " in line]
@@ -285,6 +290,7 @@ TRIALS = {
     ),
     "models.*.model": Trial("ggml", asked("model"), "ggml", "m", beside={"models": MODELS}),
     "clients.api_keys": Trial([SHA], status(Authorization="Bearer no"), 401, 200, SERVES_X),
+    "clients.idle": Trial("50ms", closed_by_us, b"", NOTHING, SERVES_X),
     "cors.origins": Trial(
         ["https://a.example"],
         field_got("access-control-allow-origin", Origin="https://a.example"),
@@ -318,7 +324,7 @@ ELSEWHERE = {
     "listen.tls.certificate": test_tls.test_tls_in_front,
     "listen.tls.key": test_tls.test_tls_in_front,
     "admin.port": test_admin.test_admin_address_that_is_taken,
-    "workers": test_commands.test_serve_refuses_what_it_cannot_do_yet,
+    "workers": test_workers.test_metrics_are_the_sums_over_all_workers_dead_ones_included,
     "upstreams.local.url": test_passthrough.test_target_follows_the_path_of_the_upstreams_url,
     "upstreams.local.timeouts.connect": test_failures.test_connection_that_takes_too_long,
     "upstreams.local.tls.ca": test_tls.test_upstream_that_speaks_tls,
@@ -326,6 +332,7 @@ ELSEWHERE = {
     "upstreams.local.tls.certificate": test_tls.test_upstream_that_wants_to_know_us,
     "upstreams.local.tls.key": test_tls.test_upstream_that_wants_to_know_us,
     "models.*.upstream": test_names.test_model_in_a_body_is_routed_and_mapped,
+    "log.output": test_access_log.test_lines_are_written_where_the_operator_wants_them,
     "tracing": test_tracing.test_span_of_a_stream,
 }
 

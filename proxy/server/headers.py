@@ -55,7 +55,25 @@ def end_to_end(headers: Mapping[str, str]) -> Headers:
     if "Connection" in headers:
         named = CIMultiDict(headers).getall("Connection")
         dropped = dropped | {name.strip().lower() for value in named for name in value.split(",")}
-    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
+    # Of a field whose name is written in two ways, aiohttp's client would send the last one only.
+    spelt: dict[str, str] = {}
+    return CIMultiDict(
+        (spelt.setdefault(lower, name), value if value.isascii() else _legible(value))
+        for name, value in headers.items()
+        if (lower := name.lower()) not in dropped
+    )
+
+
+def _legible(value: str) -> str:
+    """Return a value that can be written: bytes that are no UTF-8 are Latin-1, as HTTP once had it.
+
+    aiohttp writes UTF-8 and nothing else, and would leave them out without a word.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1")
+    return value
 
 
 def without_body(headers: Mapping[str, str]) -> Headers:

@@ -57,11 +57,12 @@ class PassedResponse(web.StreamResponse):
 
 async def drop_additions(_request: web.Request, response: web.StreamResponse) -> None:
     """Take back what aiohttp adds to a head; a handler of `on_response_prepare`."""
-    own = response.own if isinstance(response, PassedResponse) else response.headers
-    if "Content-Type" not in own:
-        response.headers.popall("Content-Type", None)
-    if own.get("Server", SERVER_SOFTWARE) == SERVER_SOFTWARE:
-        response.headers.popall("Server", None)
+    if isinstance(response, PassedResponse):
+        for name in ("Content-Type", "Server"):
+            if name not in response.own:
+                response.headers.popall(name, None)
+    elif response.headers.get("Server") == SERVER_SOFTWARE:
+        del response.headers["Server"]
 
 
 async def pass_answer(request: web.Request, answer: Answer) -> web.StreamResponse:

@@ -101,6 +101,18 @@ async def test_nothing_but_a_date_and_an_id_is_added_to_an_answer(fields):
     assert got == [(name.lower(), value) for name, value in expected]
 
 
+async def test_field_in_latin_1_is_not_lost():
+    """Both libraries at hand write UTF-8 only; a name that came in Latin-1 goes on in that."""
+    name = 'attachment; filename="größe.wav"'
+    fields = b"Content-Disposition: " + name.encode("latin-1")
+    async with talking(serves(answer(fields))) as (upstream, client):
+        await client.send(b"GET /file HTTP/1.1\r\nHost: x\r\nX-Name: " + name.encode("latin-1") + b"\r\n\r\n")
+        head = await client.head()
+
+    for seen in (head.headers["content-disposition"], upstream.requests[0].headers["x-name"]):
+        assert seen.encode("latin-1").decode() == name
+
+
 async def test_fields_of_the_connection_stay_behind():
     fields = (
         b"Connection: keep-alive, X-Hop",
