@@ -9,7 +9,6 @@ import click
 
 from proxy.config.load import load
 from proxy.config.schema import Configuration
-from proxy.errors import ConfigurationError
 from proxy.server.process import run
 from proxy.wire.repairs import CATALOGUE
 from proxy.wire.translations import CATALOGUE as TRANSLATIONS
@@ -22,21 +21,15 @@ def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configur
     Raises:
         ConfigurationError: with every mistake in them.
     """
-    configuration = load(
+    return load(
         path,
         environ=os.environ,
         overrides=overrides,
         known_repairs=CATALOGUE,
         known_dialects=DIALECTS,
         known_translations=TRANSLATIONS,
+        fixed_repairs={name for name, repair in CATALOGUE.items() if repair.fixed},
     )
-    for upstream in configuration.upstreams:
-        for name, is_on in configuration.repairs_of(upstream).items():
-            if CATALOGUE[name].fixed and not is_on:
-                raise ConfigurationError(
-                    f"repairs.{name}: cannot be switched off; without it no stream is written"
-                )
-    return configuration
 
 
 @click.command()

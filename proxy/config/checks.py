@@ -24,17 +24,22 @@ _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compar
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The names that the wire knows; None: they are not checked."""
+    """The names that the wire knows; None: they are not checked.
+
+    Attributes:
+        fixed: the repairs that cannot be switched off.
+    """
 
     repairs: Collection[str] | None = None
     dialects: Collection[str] | None = None
     translations: Collection[str] | None = None
+    fixed: Collection[str] = ()
 
 
 def of(tree: Tree, vocabulary: Vocabulary) -> Iterator[Mistake]:
     """Yield every mistake that no single value shows."""
     yield from _upstreams(tree)
-    yield from _names(tree, ("repairs",), vocabulary.repairs, "repair")
+    yield from _repairs(tree, ("repairs",), vocabulary)
     for name in tree.section("upstreams"):
         yield from _upstream(tree, ("upstreams", name), vocabulary)
     for name in tree.section("models"):
@@ -76,7 +81,7 @@ def _upstreams(tree: Tree) -> Iterator[Mistake]:
 def _upstream(tree: Tree, path: tuple[str, ...], vocabulary: Vocabulary) -> Iterator[Mistake]:
     if not _UPSTREAM_NAME.fullmatch(path[-1]):
         yield _at(tree, path, "an upstream's name has letters, digits, '.', '_' and '-' only")
-    yield from _names(tree, (*path, "repairs"), vocabulary.repairs, "repair")
+    yield from _repairs(tree, (*path, "repairs"), vocabulary)
     yield from _names(tree, (*path, "translations"), vocabulary.translations, "translation")
     dialect = tree.get((*path, "dialect"))
     known = vocabulary.dialects
@@ -88,6 +93,13 @@ def _upstream(tree: Tree, path: tuple[str, ...], vocabulary: Vocabulary) -> Iter
             yield _at(tree, (*path, "headers", name), "is not a header's name")
         elif name.lower() in _HEADERS_OF_OURS:
             yield _at(tree, (*path, "headers", name), "is a header that only the proxy can set")
+
+
+def _repairs(tree: Tree, path: tuple[str, ...], vocabulary: Vocabulary) -> Iterator[Mistake]:
+    yield from _names(tree, path, vocabulary.repairs, "repair")
+    for name, value in tree.section(*path).items():
+        if name in vocabulary.fixed and value in (False, "false"):
+            yield _at(tree, (*path, name), "cannot be switched off; without it no stream is written")
 
 
 def _names(tree: Tree, path: tuple[str, ...], known: Collection[str] | None, noun: str) -> Iterator[Mistake]:

@@ -1,7 +1,8 @@
 """What the model finds wrong, in an operator's words."""
 
+import difflib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -9,6 +10,9 @@ from pydantic_core import ErrorDetails
 from proxy.config import shape
 from proxy.config.scalars import shown, written
 from proxy.config.tree import KeyPath, Mistake, Tree, did_you_mean, dotted
+
+#: What is compared of a key that nobody knows, in characters; the time grows with the square.
+_LONGEST: Final = 100
 
 
 def of(error: ValidationError, tree: Tree) -> Iterator[Mistake]:
@@ -66,5 +70,7 @@ def _belongs(path: KeyPath) -> str:
     if section and (hint := did_you_mean(key, section.keys)):
         return hint
     names: dict[tuple[str, ...], list[str]] = {("upstreams",): ["NAME"], ("models",): ["NAME"]}
-    places = [dotted(known) for known in shape.walk(names) if known[-1] == key]
+    everywhere = list(shape.walk(names))
+    nearest = difflib.get_close_matches(key.lower()[:_LONGEST], {known[-1] for known in everywhere}, n=1)
+    places = [dotted(known) for known in everywhere if known[-1] in nearest]
     return f" (did you mean {' or '.join(places[:2])}?)" if places else ""

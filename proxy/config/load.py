@@ -26,6 +26,7 @@ def load(
     known_repairs: Collection[str] | None = None,
     known_dialects: Collection[str] | None = None,
     known_translations: Collection[str] | None = None,
+    fixed_repairs: Collection[str] = (),
 ) -> Configuration:
     """Read the whole configuration.
 
@@ -37,6 +38,7 @@ def load(
         known_repairs: the names that may be switched; None: any.
         known_dialects: the dialects that an upstream may have; None: any.
         known_translations: the names that may be switched; None: any.
+        fixed_repairs: those of the repairs that cannot be switched off.
 
     Raises:
         ConfigurationError: with every mistake, sorted by line.
@@ -47,7 +49,7 @@ def load(
     environment.apply(tree, environ)
     _override(tree, overrides)
     _choose_socket(tree)
-    vocabulary = checks.Vocabulary(known_repairs, known_dialects, known_translations)
+    vocabulary = checks.Vocabulary(known_repairs, known_dialects, known_translations, fixed_repairs)
     mistakes = [*tree.mistakes, *checks.of(tree, vocabulary)]
     directory = Path.cwd() if path is None else path.absolute().parent
     configuration = None

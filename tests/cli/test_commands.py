@@ -146,12 +146,20 @@ def test_serve_without_anything_to_serve_is_wrong_usage():
     assert "Traceback" not in ran.stderr
 
 
-def test_a_repair_without_which_no_stream_is_written_cannot_be_switched_off(tmp_path):
+def test_repairs_without_which_no_stream_is_written_cannot_be_switched_off(tmp_path):
     file = tmp_path / "straightwire.yaml"
-    file.write_text("upstreams: {local: {url: http://127.0.0.1:9}}\nrepairs: {event-line: false}\n")
+    file.write_text(
+        "upstreams: {local: {url: http://127.0.0.1:9, repairs: {comment: false}}}\n"
+        "repairs: {event-line: false,\n  empty-data: true}\nport: 1\n"
+    )
     ran = straightwire("config", "check", str(file))
     assert ran.returncode == 2
-    assert ran.stderr == "repairs.event-line: cannot be switched off; without it no stream is written\n"
+    said = "cannot be switched off; without it no stream is written"
+    assert ran.stderr.splitlines() == [
+        f"{file}:1: upstreams.local.repairs.comment: {said}",
+        f"{file}:2: repairs.event-line: {said}",
+        f"{file}:4: port: unknown key (did you mean listen.port or admin.port?)",
+    ]
 
 
 def test_serve_with_a_file_that_is_not_there_is_wrong_usage():

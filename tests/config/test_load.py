@@ -39,6 +39,7 @@ keep_alive:
 drain: 1
 drain: 2
 port: 3
+timeout: 5
 """
 
 
@@ -74,6 +75,7 @@ def test_every_mistake_at_once_sorted_by_line(mistakes: Mistakes) -> None:
         "config.yaml:20: keep_alive: must be a duration such as 250ms, 5s or 1h30m, not an empty value",
         "config.yaml:22: drain: is given twice, first at config.yaml:21",
         "config.yaml:23: port: unknown key (did you mean listen.port or admin.port?)",
+        "config.yaml:24: timeout: unknown key (did you mean upstreams.NAME.timeouts?)",
         "STRAIGHTWIRE_DRIAN: unknown variable (did you mean STRAIGHTWIRE_DRAIN?)",
         "--workers: workers: must be a whole number, not 'x'",
     ]
