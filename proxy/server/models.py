@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from proxy.config.routes import Routes
-from proxy.errors import ClientError, StraightwireError, UnknownModel, UpstreamError
+from proxy.errors import ClientError, StraightwireError, UnknownModel, UpstreamError, UpstreamTimeout
 from proxy.server.whole import WholeRelay
 from proxy.wire import codec
+
+#: Seconds that one of several upstreams has for its list: one that hangs is not to hide the others.
+_PATIENCE: Final = 10.0
 
 Models = list[dict[str, Any]]
 
@@ -45,7 +48,9 @@ class ModelList:
         raise UnknownModel(f"The model '{name}' does not exist.")
 
     async def _joined(self, relays: Mapping[str, WholeRelay]) -> Models:
-        answers = await asyncio.gather(*(_models(relay) for relay in relays.values()), return_exceptions=True)
+        patience = _PATIENCE if len(relays) > 1 else None
+        asked = (_models(relay, patience) for relay in relays.values())
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         listed: dict[str, dict[str, Any]] = {}
         failures = []
         for upstream, answer in zip(relays, answers, strict=True):
@@ -72,8 +77,12 @@ class ModelList:
             return False
 
 
-async def _models(relay: WholeRelay) -> Models:
-    body = codec.strict_loads(await relay.fetch("/v1/models"))
+async def _models(relay: WholeRelay, patience: float | None) -> Models:
+    try:
+        async with asyncio.timeout(patience):
+            body = codec.strict_loads(await relay.fetch("/v1/models"))
+    except TimeoutError:
+        raise UpstreamTimeout(f"An upstream has not told its models within {patience:g} s.") from None
     data = body.get("data")
     if not isinstance(data, list):
         raise UpstreamError("The upstream's list of models has no models in it.")

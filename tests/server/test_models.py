@@ -4,9 +4,9 @@ import orjson
 import pytest
 
 from tests.plain_client import PlainClient
-from tests.scripted import Scripted
+from tests.scripted import Scripted, soon
 from tests.server.running import running, talking
-from tests.server.streams import serves
+from tests.server.streams import serves, stays
 from tests.server.test_whole import JSON, whole
 
 LOCALAI = whole(b'{"object":"list","data":[{"id":"ggml-gpt4all-j","object":"model"}]}', JSON)
@@ -73,6 +73,23 @@ async def test_an_upstream_that_is_down_leaves_the_others_listed():
         }
         async with running(first, **settings) as proxy, PlainClient(proxy.url) as client:
             listed = await get(client, "/v1/models")
+
+    assert [model["id"] for model in listed["data"]] == ["ggml-gpt4all-j", "gpt-4"]
+
+
+async def test_an_upstream_that_hangs_leaves_the_others_listed(clock):
+    async with Scripted(serves(LOCALAI)) as first, Scripted(stays()) as silent:
+        settings = {
+            "upstreams": {"local": {"url": first.url}, "silent": {"url": silent.url}},
+            "models": {"gpt-4": {"upstream": "silent"}, "*": {"upstream": "local"}},
+        }
+        async with running(first, **settings) as proxy, PlainClient(proxy.url) as client:
+            await client.request("GET", "/v1/models")
+            await soon(silent.called.wait())
+            async with PlainClient(proxy.url) as other:  # what the first one has said is known by then
+                await get(other, "/x")
+            clock.advance(11)
+            listed = orjson.loads(await client.body(await client.head()))
 
     assert [model["id"] for model in listed["data"]] == ["ggml-gpt4all-j", "gpt-4"]
 
