@@ -15,6 +15,7 @@
     ├── Stopped                 503, the proxy stops before the answer is whole
     └── UpstreamError           the upstream failed the client
         ├── UpstreamUnreachable     502, no connection
+        ├── UpstreamBusy            503, all connections that it may have are taken
         ├── UpstreamTimeout         504, silent for too long
         ├── UpstreamTruncated       502, the answer ends before it is finished
         ├── UpstreamMalformed       502, the answer cannot be understood
@@ -164,6 +165,15 @@ class UpstreamUnreachable(UpstreamError):
 
     code = "upstream_unreachable"
     outcome = "upstream_unreachable"
+
+
+class UpstreamBusy(UpstreamError):
+    """All connections that the configuration allows are taken; `retry_after` seconds may bring room."""
+
+    status = 503
+    code = "overloaded"
+    outcome = "overloaded"
+    retry_after = 1
 
 
 class UpstreamTimeout(UpstreamError):

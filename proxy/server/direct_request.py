@@ -78,7 +78,7 @@ class DirectRequests:
     Args:
         session: whose connections are used.
         base: the URL to which targets are appended.
-        timeout: of which `connect` and `sock_read` are observed, the latter for the head alone.
+        timeout: of which `sock_read` is observed, for the head alone.
     """
 
     def __init__(self, session: aiohttp.ClientSession, base: str, timeout: aiohttp.ClientTimeout):

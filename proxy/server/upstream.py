@@ -61,14 +61,12 @@ class Upstream:
         secure = settings.base.startswith("https:")
         self._own_headers = _own_headers(settings)
         self._secrets = _secrets(settings)
-        timeout = aiohttp.ClientTimeout(
-            total=None,
-            connect=settings.timeouts.connect or None,
-            sock_read=settings.timeouts.first_byte or None,
-        )
+        # Connecting, and waiting for a connection, are limited by the connector.
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=settings.timeouts.first_byte or None)
         kind = connections()
         self._session = aiohttp.ClientSession(
             connector=Connector(
+                settings.timeouts,
                 connections=kind,
                 limit=settings.max_connections,
                 ssl=towards(settings.tls, f"upstreams.{name}.tls") if secure else True,

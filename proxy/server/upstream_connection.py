@@ -14,6 +14,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from proxy.config.schema import Timeouts
+from proxy.errors import UpstreamBusy
+
 
 class Connection(ResponseHandler):
     """One connection, used for one request after the other.
@@ -139,11 +142,30 @@ class Connection(ResponseHandler):
 class Connector(aiohttp.TCPConnector):
     """aiohttp's pool of connections, filled with ours.
 
+    To wait for a free connection is not to wait for a server that does not answer: aiohttp has one limit for
+    both.
+
     Args:
         connections: of which kind they are.
+        timeouts: `connect` for a connection, name and TLS included; `first_byte` until one is free.
         settings: aiohttp's.
     """
 
-    def __init__(self, connections: type[Connection] = Connection, **settings: Any):
+    def __init__(self, timeouts: Timeouts, connections: type[Connection] = Connection, **settings: Any):
         super().__init__(**settings)
+        self._timeouts = timeouts
         self._factory = partial(connections, loop=self._loop)  # type: ignore[assignment] # theirs, specialised
+
+    async def _wait_for_available_connection(self, *arguments: Any) -> None:
+        seconds = self._timeouts.first_byte
+        try:
+            async with asyncio.timeout(seconds or None):
+                await super()._wait_for_available_connection(*arguments)
+        except TimeoutError:
+            raise UpstreamBusy(
+                f"All {self.limit} connections to the upstream were taken for {seconds:g} s. Try again later."
+            ) from None
+
+    async def _create_connection(self, *arguments: Any) -> ResponseHandler:
+        async with asyncio.timeout(self._timeouts.connect or None):
+            return await super()._create_connection(*arguments)

@@ -1,5 +1,6 @@
 """What goes wrong before anything has left for the client is a real status, with OpenAI's error in it."""
 
+import asyncio
 import json
 import socket
 from contextlib import suppress
@@ -7,9 +8,9 @@ from contextlib import suppress
 import pytest
 
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Talk, chunk
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import running, talking
-from tests.server.streams import DONE, PATH, QUESTION, ROLE, answers, stays
+from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, answers, stays
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -129,6 +130,61 @@ async def test_connection_that_takes_too_long():
     assert head.status == 504
     assert error["code"] == "upstream_timeout"
     assert "0.05 s" in error["message"]
+
+
+async def test_request_waits_for_its_turn_where_all_connections_are_taken(clock):
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await soon(talk.go.wait())
+        await talk.send(PLAIN)
+        await talk.receive()
+        await talk.send(PLAIN)
+
+    settings = {"upstream_max_connections": 1, "upstream_timeouts": {"connect": "1s"}}
+    async with (
+        Scripted(script) as upstream,
+        running(upstream, **settings) as proxy,
+        PlainClient(proxy.url) as first,
+        PlainClient(proxy.url) as second,
+    ):
+        await first.request("GET", "/first")
+        await soon(upstream.called.wait())
+        await second.request("GET", "/second")
+        await asyncio.sleep(0)
+        clock.advance(5)  # longer than a connection may take
+        await asyncio.sleep(0)
+        upstream.talks[0].go.set()
+        for client in (first, second):
+            assert await client.body(await client.head()) == b"ok"
+
+    assert [request.target for request in upstream.requests] == ["/first", "/second"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_request_whose_turn_does_not_come(stream):
+    settings = {"upstream_max_connections": 1, "upstream_timeouts": {"first_byte": "500ms"}}
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(STREAM_HEAD, chunk(ROLE), chunk(ONE))
+        await talk.closed()
+
+    async with (
+        Scripted(script) as upstream,
+        running(upstream, **settings) as proxy,
+        PlainClient(proxy.url) as first,
+        PlainClient(proxy.url) as second,
+    ):
+        await first.post(PATH, QUESTION)
+        await first.head()
+        assert [await first.chunk() for _ in range(2)] == [ROLE, ONE]
+        await second.post(PATH, QUESTION | {"stream": stream})
+        head, error = await second.error()
+
+        assert (head.status, error["code"]) == (503, "overloaded")
+        assert head.headers["retry-after"] == "1"
+        assert "All 1 connections" in error["message"]
+        await first.leave()
 
 
 # The upstream answers with an error
