@@ -1,9 +1,10 @@
-"""What a frame costs before any socket: the parser, the rewriter on both of its roads, one stream's memory.
+"""What is done before any socket costs: the parser, the rewriter on both of its roads, one stream's memory,
+and another model's name in a request with images.
 
     python -m bench.inprocess [--json FILE] [--rounds N]
 
-Each figure is processor time of this process in µs a frame: the median of the rounds, and the least. The
-rounds of all rows alternate, so that whatever else runs on the machine falls on each of them.
+Each figure is processor time of this process, in µs a frame or a megabyte: the median of the rounds, and the
+least. The rounds of all rows alternate, so that whatever else runs on the machine falls on each of them.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 import orjson
 
 from proxy.wire.chunk import Origin
+from proxy.wire.model_name import rename_model
 from proxy.wire.plan import compile_plan
 from proxy.wire.requests import Endpoint, Request
 from proxy.wire.rewriter import StreamRewriter
@@ -42,6 +44,9 @@ LOCALAI = (
     '"choices":[{"delta":{"role":"assistant","content":"%s"}}],'
     '"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}\n\n\n'
 )
+
+#: A request with images in base64, of so many megabytes, under a name that the upstream does not know.
+MEGABYTES = 20
 
 Measure = Callable[[], float]
 
@@ -93,6 +98,42 @@ def rows() -> dict[str, Measure]:
     return dict(sorted(found.items(), key=lambda row: row[0].split(",")[0] != "orjson.loads"))
 
 
+def request_with_images() -> bytes:
+    """A chat whose message holds images; the model's name stands last, as in some clients."""
+    url = "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAAAAEA" * 35_715
+    images = [{"type": "image_url", "image_url": {"url": url}} for _ in range(MEGABYTES)]
+    asked = {"messages": [{"role": "user", "content": images}], "stream": True, "model": "gpt-4"}
+    return json.dumps(asked).encode()
+
+
+def renaming(rename: Callable[[bytes], object]) -> Measure:
+    """Measure what another model's name costs, in µs a megabyte."""
+    body = request_with_images()
+
+    def measure() -> float:
+        began = time.process_time_ns()
+        rename(body)
+        return (time.process_time_ns() - began) / (len(body) / 1e6) / 1000
+
+    return measure
+
+
+def written_anew(body: bytes) -> bytes:
+    """What a gateway does that parses a request and writes it again."""
+    asked = orjson.loads(body)
+    asked["model"] = "ggml"
+    return orjson.dumps(asked)
+
+
+def requests() -> dict[str, Measure]:
+    """Every row of the table of requests, by its name."""
+    return {
+        "model renamed in its bytes": renaming(lambda body: rename_model(body, "ggml")),
+        "parsed and written anew, orjson": renaming(written_anew),
+        "parsed and written anew, json": renaming(lambda body: json.dumps(json.loads(body)).encode()),
+    }
+
+
 def memory(form: str) -> float:
     """KiB that one open stream's rewriter holds after a few frames."""
     frames = stream_of(form)[:20]
@@ -114,7 +155,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds for each row (7)")
     given = parser.parse_args()
 
-    measures = rows()
+    measures = rows() | requests()
     taken: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(given.rounds):
         for name, measure in measures.items():
@@ -124,6 +165,8 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {FRAMES} frames, {given.rounds} rounds")
     print(f"{'µs of processor time a frame':44}{'median':>8}{'least':>8}")
     for name, times in taken.items():
+        if name == next(iter(requests())):
+            print(f"{'µs a megabyte of a request':44}{'median':>8}{'least':>8}")
         print(f"{name:44}{statistics.median(times):8.2f}{min(times):8.2f}")
     for name, kib in held.items():
         print(f"{name + ', KiB a stream':44}{kib:8.2f}")
