@@ -1,4 +1,7 @@
-"""Whom a request comes from, as the upstream is told: `X-Forwarded-…`, and `Forwarded` of RFC 7239."""
+"""Whom a request comes from, as the upstream is told: `X-Forwarded-…`, and `Forwarded` of RFC 7239.
+
+And through whom: `Via`, which a gateway has to send on (RFC 9110, section 7.6.3).
+"""
 
 import ipaddress
 import re
@@ -16,6 +19,9 @@ _X_FOR: Final = "X-Forwarded-For"
 _X_PROTO: Final = "X-Forwarded-Proto"
 _X_HOST: Final = "X-Forwarded-Host"
 _FORWARDED: Final = "Forwarded"
+_VIA: Final = "Via"
+#: In the place of a host, which may be nobody's business.
+_PSEUDONYM: Final = "straightwire"
 #: RFC 7239's word for somebody without an address.
 _UNKNOWN: Final = "unknown"
 #: What can stand between quotes without being escaped; no host needs more.
@@ -48,6 +54,8 @@ class Forwarding:
         forwarded = headers.popall(_FORWARDED, None) or [f"for={_node(each)}" for each in _members(chain)]
         headers[_X_FOR] = ", ".join([*chain, str(peer or _UNKNOWN)])
         headers[_FORWARDED] = ", ".join([*forwarded, _element(peer, host, request.scheme)])
+        version = f"{request.version.major}.{request.version.minor}"
+        headers[_VIA] = ", ".join([*headers.popall(_VIA, []), f"{version} {_PSEUDONYM}"])
         headers.setdefault(_X_PROTO, request.scheme)
         if host:
             headers.setdefault(_X_HOST, host)

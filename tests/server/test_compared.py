@@ -24,6 +24,7 @@ FILE = bytes(range(256)) * 400
 OWN = {"connection", "date", "keep-alive", "x-request-id"}
 #: What a proxy tells an upstream, or a connection needs.
 TOLD = {
+    "via",
     "connection",
     "host",
     "x-request-id",

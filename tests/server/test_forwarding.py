@@ -91,6 +91,24 @@ async def test_old_chain_of_a_trusted_proxy_begins_the_new_one():
         assert sent["forwarded"] == f'for="[2001:db8::7]", for=10.0.0.1, for=unknown, {CLIENT}'
 
 
+@pytest.mark.parametrize(
+    ("given", "version", "sent"),
+    [
+        ({}, "1.1", "1.1 straightwire"),
+        ({"Via": "1.0 fred, 1.1 p.example"}, "1.1", "1.0 fred, 1.1 p.example, 1.1 straightwire"),
+        ({}, "1.0", "1.0 straightwire"),
+    ],
+)
+async def test_upstream_is_told_through_whom_a_request_comes(given, version, sent):
+    """RFC 9110, section 7.6.3."""
+    async with talking(serves(EMPTY)) as (upstream, client):
+        fields = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+        await client.send(f"GET /x HTTP/{version}\r\nHost: x\r\n{fields}\r\n".encode())
+        await client.head()
+
+        assert upstream.requests[0].headers["via"] == sent
+
+
 async def test_client_on_ipv6():
     async with (
         Scripted(serves(EMPTY)) as upstream,

@@ -79,7 +79,7 @@ async def test_encoded_body_is_not_decoded():
 
 
 #: What tells an upstream for whom it works; tests/server/test_forwarding.py looks into it.
-FORWARDED = {"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"}
+FORWARDED = {"via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-request-id"}
 
 
 async def test_nothing_but_the_client_is_added_to_a_request():
