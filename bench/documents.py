@@ -31,7 +31,9 @@ def render(document: Document) -> dict[Path, str]:
     readme, page = ROOT / "README.md", ROOT / "docs" / "performance.md"
     scaling = ROOT / "docs" / "scaling.md"
     return {
-        readme: _filled(readme, [report.summary_table(document), _in_short(document)]),
+        readme: _filled(
+            readme, [report.summary_table(document), _in_short(document), *_peers_in_short(document)]
+        ),
         page: _filled(page, [_conditions(document), *_tables(document)]),
         scaling: _filled(scaling, list(fleet.parts(document))),
         ROOT / "docs" / "performance.svg": chart.svg(report.results(document)),
@@ -60,8 +62,23 @@ def _in_short(document: Document) -> str:
     return (
         f"Medians of {conditions['rounds']} paired rounds, {conditions['date'][:10]},"
         f" on {conditions['cores']} cores of {conditions['cpu']},"
-        f" Python {versions['python']}, nginx {versions['nginx']}."
+        f" Python {versions['python']}, nginx {versions['nginx']}. {machine.told(document['weather'])}"
     )
+
+
+def _peers_in_short(document: Document) -> list[str]:
+    """Return a sentence for each gateway that was measured: how much more it takes."""
+    lines = report.comparisons(document)
+    frame, request = (
+        {line.peer: line for line in lines if line.what.startswith(what)}
+        for what in ("CPU per frame", "CPU per request")
+    )
+    return [
+        f"{peer} {line.version}, at an equal load on a stream that it can read, takes"
+        f" {report.number(line.median)} times straightwire's CPU for a frame,"
+        f" and {report.number(request[peer].median)} times for a request."
+        for peer, line in frame.items()
+    ]
 
 
 def _conditions(document: Document) -> str:

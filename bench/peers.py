@@ -153,6 +153,10 @@ class Comparison:
     straightwire: float
     peers: float
 
+    @property
+    def median(self) -> float:
+        return median(self.values)
+
 
 def compare(run: Run, peer: Peer, version: str) -> list[Comparison]:
     """Return what a run on the compliant stream has about a peer."""

@@ -66,7 +66,7 @@ def targets_table(document: Document) -> str:
 
 def shown(result: Result, value: float) -> str:
     """Write a value in the terms in which a result is judged: so many times, or so many units."""
-    return f"{value:.2f} ×" if result.is_relative else f"{_number(value)} {result.unit}"
+    return f"{value:.2f} ×" if result.is_relative else f"{number(value)} {result.unit}"
 
 
 def markdown(rows: Rows) -> str:
@@ -83,7 +83,7 @@ def markdown(rows: Rows) -> str:
 
 def _goal_row(result: Result) -> list[str]:
     def plain(value: float | None) -> str:
-        return "" if value is None else f"{_number(value)} {result.unit}"
+        return "" if value is None else f"{number(value)} {result.unit}"
 
     def show(value: float) -> str:
         return shown(result, value)
@@ -106,18 +106,18 @@ def _peer_row(comparison: Comparison) -> list[str]:
     return [
         f"{comparison.peer} {comparison.version}",
         comparison.what,
-        "" if comparison.target is None else f"at least {_number(comparison.target)} ×",
-        f"{_number(median(values))} ×",
-        f"{_number(min(values))} × … {_number(max(values))} ×",
-        f"{_number(comparison.straightwire)} {unit}",
-        f"{_number(comparison.peers)} {unit}",
+        "" if comparison.target is None else f"at least {number(comparison.target)} ×",
+        f"{number(comparison.median)} ×",
+        f"{number(min(values))} × … {number(max(values))} ×",
+        f"{number(comparison.straightwire)} {unit}",
+        f"{number(comparison.peers)} {unit}",
     ]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Write a number with about three digits.
 
-    >>> _number(1234.5), _number(0.3512), _number(60.0)
+    >>> number(1234.5), number(0.3512), number(60.0)
     ('1,234', '0.35', '60')
     """
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
