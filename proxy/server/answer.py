@@ -183,6 +183,9 @@ class Answer:
         """Something has arrived that has not been read."""
         return self._content.total_bytes > self._taken
 
+    def conclude(self) -> None:
+        """Take the news that all that matters of the body has been read, though perhaps not its end."""
+
     def give_up(self, failure: UpstreamError) -> None:
         """Close the connection; a `read` that waits, or the next one, raises `failure`."""
         self._failure = failure

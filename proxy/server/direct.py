@@ -9,6 +9,7 @@ With all others, and for all other bodies, `proxy.server.answer` is the road. Bo
 """
 
 import asyncio
+from types import TracebackType
 from typing import Any, Final
 
 import aiohttp
@@ -19,14 +20,12 @@ from aiohttp.streams import StreamReader
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer, Reply, Take
+from proxy.server.direct_body import DirectBody
 from proxy.server.headers import Headers
 from proxy.server.upstream_connection import Connection
-from proxy.wire.chunked import ChunkedDecoder
 
 #: How the versions of aiohttp begin whose client has been seen to work with this module.
 TRIED: Final = ("3.14.",)
-#: What is kept for a reader, in bytes, before the upstream has to wait.
-_READ_AHEAD: Final = 2**16
 _HEAD_END: Final = b"\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -51,7 +50,7 @@ class DirectConnection(Connection):
 
     def set_response_params(self, **settings: Any) -> None:
         """Expect the answer to a request that is about to be sent."""
-        self.body = self._head = None
+        self.body = None
         super().set_response_params(**settings)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
@@ -75,7 +74,7 @@ class DirectConnection(Connection):
             self._open_body = None
         super().connection_lost(exc)
 
-    def end_body(self, *, surplus: bool) -> None:
+    def _end_body(self, surplus: bool) -> None:
         """Tell aiohttp that the body has come whole, so that the connection can serve the next request."""
         self._open_body = None
         if surplus:
@@ -91,8 +90,9 @@ class DirectConnection(Connection):
                 break  # it has come in pieces, or has line ends of another kind
             super().data_received(data[at:end])
             at = end
-        if self._head_came and self._head is not None and self._is_direct(self._head):
-            self.body = self._open_body = DirectBody(self)
+        head, self._head = self._head, None  # which is not needed as long as a stream may run
+        if self._head_came and head is not None and self._is_direct(head):
+            self.body = self._open_body = DirectBody(self.transport, self._end_body)
             if at < len(data):
                 self._open_body.receive(data[at:])
         elif at < len(data) and self.exception() is None:
@@ -106,124 +106,6 @@ class DirectConnection(Connection):
             and head.headers.get("Content-Encoding", "identity").lower() == "identity"
             and head.headers.get("Content-Type", "").lower().startswith("text/event-stream")
         )
-
-
-class DirectBody:
-    """The body of an answer, without its chunks: kept for a reader, or handed over as it comes.
-
-    Args:
-        connection: which it comes from.
-    """
-
-    def __init__(self, connection: DirectConnection):
-        self._connection = connection
-        self._transport = connection.transport
-        self._decoder = ChunkedDecoder()
-        self._kept = b""
-        self._paused = False
-        self._take: Take | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._broken = False
-
-    @property
-    def ended(self) -> bool:
-        """The body has come to its proper end, which need not have been read."""
-        return self._decoder.ended
-
-    @property
-    def over(self) -> bool:
-        """Nothing more will come."""
-        return self._decoder.ended or self._broken
-
-    @property
-    def malformed(self) -> bool:
-        """What has come cannot be taken apart."""
-        return self._decoder.broken
-
-    @property
-    def kept(self) -> bool:
-        """Something has come that has not been read."""
-        return bool(self._kept)
-
-    def receive(self, data: bytes) -> None:
-        """Take what the transport has read."""
-        decoder = self._decoder
-        data = decoder.feed(data)
-        if data:
-            if self._take is not None:
-                self._hand_over(data, self._take)
-            else:
-                self._keep(data)
-        if decoder.ended:
-            self._resume()
-            self._connection.end_body(surplus=decoder.surplus)
-            self._wake()
-        elif decoder.broken:
-            self.break_off()
-
-    def break_off(self) -> None:
-        """Take the news that nothing more will come."""
-        if not self._decoder.ended:
-            self._broken = True
-            if self._transport is not None:
-                self._transport.close()
-        self._wake()
-
-    async def read(self) -> bytes:
-        """Return what has come, as soon as anything has; b"" when nothing more will come."""
-        if not (self._kept or self.over):
-            await self._woken()
-        data, self._kept = self._kept, b""
-        self._resume()
-        return data
-
-    async def pour(self, take: Take) -> bool:
-        """Hand over what comes until `take` wants no more, or it has to be read.
-
-        Returns:
-            Whether `take` wants more.
-        """
-        if self._kept or self.over:
-            return True
-        self._take = take
-        try:
-            await self._woken()
-            return self._take is not None
-        finally:
-            self._take = None
-
-    def _keep(self, data: bytes) -> None:
-        self._kept += data
-        if len(self._kept) > _READ_AHEAD and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
-
-    def _hand_over(self, data: bytes, take: Take) -> None:
-        try:
-            if take(data):
-                return
-        except Exception as error:  # noqa: BLE001 - it belongs to the task that waits
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_exception(error)
-        self._take = None
-        self._wake()
-
-    async def _woken(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _resume(self) -> None:
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
 
 
 class DirectResponse(aiohttp.ClientResponse):
@@ -257,9 +139,22 @@ class DirectAnswer(Answer):
     ):
         super().__init__(response, host, headers, timeouts)
         self._body = body
+        self._concluded = False
 
     def _watch(self, protocol: aiohttp.client_proto.ResponseHandler) -> None:
         """Do nothing: the body is told of every end itself."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._concluded and not (self._body.over or self._body.kept):
+            self._body.await_end(self._response.close)
+        else:
+            await super().__aexit__(kind, error, trace)
+
+    def conclude(self) -> None:
+        """Let the end of the body come by itself, so that the connection can be used again."""
+        self._concluded = True
 
     async def read(self) -> bytes:
         """Return what has arrived, as `Answer.read` does."""

@@ -17,7 +17,8 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.server.direct import DirectBody, DirectConnection
+from proxy.server.direct import DirectConnection
+from proxy.server.direct_body import DirectBody
 
 #: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
 READ_AHEAD: Final = 65536

@@ -100,6 +100,8 @@ class StreamRelay:
         while not self._rewriter.ended:
             await answer.forward(self._take)
             await self._stream.settle()
+        if self._rewriter.failure is None:
+            answer.conclude()
         return self._last_frames
 
     def _take(self, data: bytes) -> bool:
