@@ -178,6 +178,7 @@ static char *gather(struct stream *stream, char *data, char *end_of_data, char *
 static bool read_head_line(struct stream *stream, char *line, size_t length)
 {
     line[length] = 0;
+    line[strcspn(line, "\r")] = 0;
     if (!strncmp(line, "HTTP/1.1 ", 9) && strncmp(line, "HTTP/1.1 200", 12)) {
         fail(stream, "refused: ", line);
         return false;
@@ -186,7 +187,7 @@ static bool read_head_line(struct stream *stream, char *line, size_t length)
         fail(stream, "not a stream: ", line);
         return false;
     }
-    if (length <= 1)
+    if (!*line)
         stream->state = CHUNK_SIZE;
     return true;
 }
