@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
@@ -35,11 +36,9 @@ def main(target: Path) -> None:
     environment = Path(sys.prefix)
     library = Path(sysconfig.get_path("stdlib"))
     interpreter = Path(sys.executable).resolve()
-    for entry in library.iterdir():
-        if entry.name not in NOT_NEEDED:
-            copy(entry, target)
+    shutil.copytree(library, inside(target, library), symlinks=True, ignore=not_needed(library))
+    shutil.copytree(environment, inside(target, environment), symlinks=True, ignore=NOT_COPIED)
     copy(interpreter, target)
-    copy(environment, target)
     for link in inside(target, environment / "bin").glob("python*"):
         link.unlink()
         link.symlink_to(interpreter)
@@ -64,12 +63,16 @@ def inside(target: Path, path: Path) -> Path:
     return there
 
 
-def copy(path: Path, target: Path) -> None:
-    """Copy a folder with the links in it, or a file by its contents."""
-    if path.is_dir():
-        shutil.copytree(path, inside(target, path), symlinks=True, ignore=NOT_COPIED)
-    elif path.name not in NOT_COPIED(path.parent, [path.name]):
-        shutil.copy2(path, inside(target, path))
+def not_needed(library: Path) -> Callable[[str, list[str]], set[str]]:
+    """Return what `copytree` leaves out of the standard library."""
+    return lambda folder, names: (
+        NOT_COPIED(folder, names) | (NOT_NEEDED.intersection(names) if Path(folder) == library else set())
+    )
+
+
+def copy(file: Path, target: Path) -> None:
+    """Copy a file, or what a link leads to."""
+    shutil.copy2(file, inside(target, file))
 
 
 def libraries(binary: Path) -> set[Path]:

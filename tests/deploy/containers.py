@@ -70,10 +70,13 @@ class Image:
 
     @contextmanager
     def unpacked(self) -> Iterator[Path]:
-        """Give a copy of the root file system for as long as the context lasts."""
+        """Give a copy of the root file system, with places for what engines lend, while the context lasts."""
         with _alone():
             container = _buildah("from", "--pull-never", self.tag)
             path = Path(_buildah("mount", container))
+            for place in ("dev", "proc"):
+                (path / place).mkdir()
+            (path / "dev" / "null").touch()
         try:
             yield path
         finally:
@@ -103,8 +106,9 @@ class Container:
         **environ: str,
     ):
         unshare, mount, chroot = (str(shutil.which(tool)) for tool in ("unshare", "mount", "chroot"))
-        lock = "" if writable else f"{mount} --bind . . && {mount} -o remount,bind,ro {root} &&"
-        enter = f'{lock} exec {chroot} --userspec={user or image.config["User"]} --groups= {root} "$@"'
+        lock = "" if writable else f"{mount} --bind {root} {root} && {mount} -o remount,bind,ro {root} &&"
+        lend = f"{mount} -t proc proc {root}/proc && {mount} --bind /dev/null {root}/dev/null &&"
+        enter = f'{lock} {lend} exec {chroot} --userspec={user or image.config["User"]} --groups= {root} "$@"'
         self.process = subprocess.Popen(
             [
                 *(unshare, "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", enter, "sh"),
@@ -124,8 +128,8 @@ class Container:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
-            self.signal(signal.SIGKILL)  # not unshare: what changes its user outlives it
+        for inner in self._inner():  # not unshare: what changes its user outlives it
+            os.kill(inner, signal.SIGKILL)
         self.process.communicate(timeout=PATIENCE)
 
     def line(self) -> str:
@@ -136,10 +140,15 @@ class Container:
 
     def signal(self, number: int) -> None:
         """Send a signal to its process 1, as an engine's `stop` does."""
+        (inner,) = self._inner()
+        os.kill(inner, number)
+
+    def _inner(self) -> list[int]:
+        """Return process 1 of the container as this machine numbers it; nothing if it has ended."""
         outer = self.process.pid
-        assert self.process.poll() is None, self.process.stderr.read()
-        (inner,) = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
-        os.kill(int(inner), number)
+        if self.process.poll() is not None:
+            return []
+        return [int(pid) for pid in Path(f"/proc/{outer}/task/{outer}/children").read_text().split()]
 
     def end(self) -> tuple[int, str, str]:
         """Wait for it; return its exit status, and what it has yet to say on both outputs."""

@@ -98,11 +98,10 @@ def test_a_wrong_file_ends_it_with_2_and_a_line_for_each_mistake(image, root):
     assert [line.split(" ")[0] for line in err.splitlines()] == ["/config.yaml:1:", "/config.yaml:2:"]
 
 
-def test_sigterm_lets_a_running_stream_end(image, root, localai):
-    with (
-        ExitStack() as stack,
-        Container(image, root, STRAIGHTWIRE_UPSTREAM=localai, **ANYWHERE) as container,
-    ):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_lets_a_running_stream_end(image, root, localai, workers):
+    settings = ANYWHERE | {"STRAIGHTWIRE_UPSTREAM": localai, "STRAIGHTWIRE_WORKERS": workers}
+    with ExitStack() as stack, Container(image, root, **settings) as container:
         answer = ask(stack, logged(container, "listening")["url"])
         assert answer.readline().startswith(b"data: ")
         container.signal(signal.SIGTERM)
