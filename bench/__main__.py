@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,6 +67,7 @@ def bench(
     if quoted:
         documents.write(json.loads(quoted.read_text("utf-8")))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what runs side by side ends with us
     chosen = chosen or (*LOADS, *_FRESH)
     many = opened(streams or 1_000, ramp=4, stay=1) if quick else opened(streams or 5_000, ramp=20, stay=10)
     try:
