@@ -218,3 +218,19 @@ async def test_tools_reach_a_server_that_knows_only_functions_and_come_back_as_t
     (call,) = [call for frame in frames for call in frame["choices"][0]["delta"].get("tool_calls", [])]
     assert call["function"] == {"name": "get_weather", "arguments": '{"city":"Rome"}'}
     assert frames[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+async def test_a_stream_that_nobody_asked_for_is_read_to_its_end():
+    text = "x" * 1000
+    events = [ROLE, *[event(text)] * 500, event(finish="stop"), DONE]  # more than one read can bring
+    async with talking(answers(STREAM_HEAD, *map(chunk, events), LAST_CHUNK)) as (_, client):
+        await client.post(PATH, ASKED)
+        answer = orjson.loads(await client.body(await client.head()))
+
+    assert answer["choices"][0]["message"]["content"] == text * 500
+
+
+async def test_a_limit_of_zero_is_none():
+    async with talking(serves(whole(RIGHT, JSON)), limits={"response_body": 0}) as (_, client):
+        await client.post(PATH, ASKED)
+        assert await client.body(await client.head()) == RIGHT
