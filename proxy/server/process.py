@@ -62,6 +62,9 @@ def run(
     configuration = configure()
     _lift_the_limit_of_files()
     process = _Process(configure, configuration)
+    if os.getpid() == 1 and configuration.workers == 1:
+        # Process 1 of a container inherits what others leave behind there. A supervisor sees to that anyway.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # A supervisor has children to see to, whose signal uvloop keeps for itself; and no stream passes it.
     factory = LOOP if configuration.workers == 1 else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,11 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    upstream: Scripted, file: Path, environ: dict[str, str] | None = None, **settings: Any
+    upstream: Scripted,
+    file: Path,
+    environ: dict[str, str] | None = None,
+    within: Sequence[str] = (),
+    **settings: Any,
 ) -> AsyncIterator[Served]:
     """Run a process before one upstream, until it listens and as long as the test needs it.
 
@@ -67,9 +71,10 @@ async def serving(
         upstream: the server behind it.
         file: where its configuration is written.
         environ: added to the environment.
+        within: a command that runs the one that follows it.
         settings: of the configuration.
     """
-    served = await start(upstream, file, environ, **settings)
+    served = await start(upstream, file, environ, within, **settings)
     try:
         served.url = (await served.line("listening"))["url"]
         if served.settings["admin"]:
@@ -83,7 +88,11 @@ async def serving(
 
 
 async def start(
-    upstream: Scripted, file: Path, environ: dict[str, str] | None = None, **settings: Any
+    upstream: Scripted,
+    file: Path,
+    environ: dict[str, str] | None = None,
+    within: Sequence[str] = (),
+    **settings: Any,
 ) -> Served:
     """Start a process, as `serving` does, and leave it alone."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("STRAIGHTWIRE_")}
@@ -99,7 +108,7 @@ async def start(
         | settings
     )
     served.process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "proxy", "serve", "--config", str(file)),
+        *(*within, sys.executable, "-m", "proxy", "serve", "--config", str(file)),
         cwd=ROOT,
         env=environment | (environ or {}),
         stderr=asyncio.subprocess.PIPE,

@@ -1,13 +1,16 @@
 """What the signals do to a process that serves: to one, and to several workers."""
 
 import asyncio
+import os
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.cli.serving import serving
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, chunk, soon
+from tests.scripted import LAST_CHUNK, PATIENCE, STREAM_HEAD, Scripted, chunk, soon
 from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
 from tests.server.test_admin import get
 from tests.server.test_doors import begin, held
@@ -106,3 +109,39 @@ async def test_sighups_in_a_row_end_with_the_last_configuration(tmp_path, worker
                 async with PlainClient(served.url) as client:
                     await client.post(PATH, QUESTION)
                     status = (await client.head()).status
+
+
+@pytest.fixture
+def apart():
+    """A command that makes the one that follows it process 1 of a namespace."""
+    command = ("unshare", "--pid", "--fork", "--kill-child")
+    try:
+        subprocess.run([*command, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no namespace of processes can be made here: {error}")
+    return command
+
+
+async def test_as_process_1_it_leaves_no_zombies_and_heeds_sigterm(tmp_path, workers, apart):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    within = (*apart, "sh", "-c", '(cat "$0" &); exec "$@"', str(pipe))  # cat loses its parent
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", within=within, workers=workers) as served,
+    ):
+        (first,) = children_of(served.process.pid)
+        (orphan,) = (pid for pid in children_of(first) if (pid / "comm").read_text() == "cat\n")
+        pipe.write_text("its end follows")
+        async with asyncio.timeout(PATIENCE):
+            while orphan.exists():
+                await get(served.admin_url, "/healthz")
+        os.kill(int(first.name), signal.SIGTERM)
+        assert await served.ended() == 0
+
+
+def children_of(process: int | Path) -> list[Path]:
+    """Return the children of a process as proc(5) shows them."""
+    number = Path(str(process)).name
+    children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+    return [Path("/proc") / child for child in children]
