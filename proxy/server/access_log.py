@@ -5,12 +5,13 @@ and cut.
 """
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import orjson
 import structlog
@@ -19,6 +20,9 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from proxy.config.schema import Configuration, Log
 from proxy.errors import StraightwireError
 from proxy.server.record import INTERNAL_ERROR, USUAL, Record, shown
+
+#: What a word of a line may not hold without quotes.
+_QUOTED: Final = re.compile(r"[ \t=\r\n\"']")
 
 
 def open_log(
@@ -36,7 +40,9 @@ def open_log(
         "json": [structlog.processors.JSONRenderer(serializer=_json)],
         "text": [
             _for_people,
-            structlog.dev.ConsoleRenderer(colors=stream.isatty(), sort_keys=False, pad_event_to=0),
+            structlog.dev.ConsoleRenderer(colors=True, sort_keys=False, pad_event_to=0)
+            if stream.isatty()
+            else plain,
         ],
     }
     logger: FilteringBoundLogger = structlog.wrap_logger(
@@ -183,3 +189,14 @@ def _for_people(_logger: WrappedLogger, _method: str, line: EventDict) -> EventD
 
 def _json(line: EventDict, **_: Any) -> str:
     return orjson.dumps(line).decode()
+
+
+def plain(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+    """Write a line as structlog's renderer does without colours, at a fraction of the cost."""
+    words = [f"{line.pop('timestamp')} [{line.pop('level'):<9}] {line.pop('event')}"]
+    if "logger" in line:
+        words.append(f"[{line.pop('logger')}]")
+    for key, value in line.items():
+        bare = isinstance(value, str) and _QUOTED.search(value) is None
+        words.append(f"{key}={value if bare else repr(value)}")
+    return " ".join(words)
