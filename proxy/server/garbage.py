@@ -7,9 +7,9 @@ search would walk through all that is alive, again and again while streams open,
 import gc
 from typing import Final
 
-#: How many more objects have to be alive for a search among the newest; how many of these searches lead to a
-#: wider one, and how many of those to one through everything.
-_THRESHOLDS: Final = (50_000, 20, 100)
+#: How many more objects have to be alive for a search among the newest, which is short if they are few;
+#: how many of these searches lead to a wider one, and how many of those to one through everything.
+_THRESHOLDS: Final = (5_000, 400, 20)
 
 
 def hold_back() -> None:
