@@ -6,6 +6,7 @@ they stand: one inside a function or under `TYPE_CHECKING` is an arrow all the s
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,8 @@ CLIENT_MODULES = {
 }
 
 LONGEST_MODULE = 300
+#: A line of a room's map, which stands in its docstring: a module's name, some space, and what it is.
+_MAP_LINE = re.compile(r"^ {4}(\w+) +\S", re.MULTILINE)
 NAMES_WITHOUT_MEANING = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
 
 
@@ -203,3 +206,19 @@ def meaningless_names(modules: Modules) -> list[str]:
         for name in modules
         if NAMES_WITHOUT_MEANING & set(name.rsplit(".", 1)[-1].strip("_").split("_"))
     ]
+
+
+def untrue_maps(modules: Modules) -> list[str]:
+    """Find rooms whose map, drawn in the docstring, does not show each module once and nothing else."""
+    breaches = []
+    for room in (name for name in modules if name.count(".") == 1):
+        there = {
+            name.removeprefix(f"{room}.")
+            for name in modules
+            if name.startswith(f"{room}.") and name.count(".") == 2
+        }
+        shown = _MAP_LINE.findall(ast.get_docstring(ast.parse(modules[room]), clean=False) or "")
+        odd = {name for name in {*there, *shown} if shown.count(name) != 1 or name not in there}
+        if there and shown and odd:
+            breaches.append(f"{room}: its map is wrong about {', '.join(sorted(odd))}")
+    return breaches

@@ -18,6 +18,7 @@ LAWS = [
     house.meaningless_names,
     house.modules_without_floor,
     house.rising_imports,
+    house.untrue_maps,
 ]
 
 
@@ -139,6 +140,23 @@ def test_long_module_is_found():
     assert house.long_modules(planted("proxy.cli", "x = 1\n" * 301)) == [
         "proxy.cli: 301 lines, 300 are allowed"
     ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "odd"),
+    [
+        (["plan", "repairs", "sse"], None),
+        ([], None),
+        (["plan", "repairs"], "sse"),
+        (["plan", "plan", "repairs", "sse"], "plan"),
+        (["cellar", "plan", "repairs", "sse"], "cellar"),
+    ],
+)
+def test_map_that_is_not_true_is_found(shown, odd):
+    lines = "\n".join(f"    {name}  a room" for name in shown)
+    modules = planted("proxy.wire", f'"""Rooms.\n\n{lines}\n"""')
+
+    assert house.untrue_maps(modules) == ([f"proxy.wire: its map is wrong about {odd}"] if odd else [])
 
 
 def test_module_without_floor_is_found():

@@ -1,1 +1,73 @@
-"""The rooms that know aiohttp: one socket to the client, one to the upstream, a rewriter between."""
+"""The rooms that know aiohttp: one socket to the client, one to the upstream, a rewriter between.
+
+The process
+
+    process             the one that was started: its signals, its exit status, and what runs in it
+    loop                the event loop that serves clients
+    garbage             Python's search for cyclic garbage, held back
+    notify              what the service manager is told
+    supervisor          the parent of several workers
+    children            their processes, as it sees them
+    worker              what runs in each of them
+    channel             what the two tell each other
+    places              the requests that are being served, counted over all of them
+    totals              their metrics, summed
+
+The proxy
+
+    app                 its routes, its start and its stop
+    listening           sockets that listen
+    client_connections  connections of clients, and what on them is no HTTP at all
+    tls                 certificates, in front and towards upstreams
+    generation          one reading of the configuration at work, until its last request has ended
+    stopping            how requests are cut off that still run at the end
+
+A request comes in
+
+    doors               what it passes before it is served
+    auth                the clients' keys
+    cors                web pages that may call
+    paths               paths that may be asked for
+    forwarding          whom it comes from, as the upstream is told
+    headers             header fields that travel through a proxy
+    body                its body, as it comes
+    service             which upstream answers, and what becomes of its answer
+    destination         an upstream, with all that the configuration says of it
+    names               the model of a request that is not ours to understand
+    models              the list of models
+
+Its answer goes out
+
+    relay               a stream, rewritten event by event
+    stream              that stream as the client gets it
+    silence             what it does while the upstream says nothing
+    pace                when its events came
+    whole               an answer in one piece, rewritten
+    passthrough         what is not ours to rewrite
+    websocket           a WebSocket
+    failures            errors
+
+The upstream
+
+    upstream            asks it, and turns all that goes wrong into errors of ours
+    sending             a request on its way: on which road, and whether once more
+    upstream_connection a connection, and the pool of them
+    answer              its answer, read as it comes
+    answer_heads        heads of answers that cannot be used
+    no_answer           why there is no answer
+    locations           where it sends clients
+    direct              the fast road from it, for event streams
+    direct_body         their bytes on that road
+    direct_request      the fast road to it
+
+What the operator sees
+
+    record              what is known of a request when it ends
+    recorder            opens the record, and shows it around
+    access_log          the log
+    metrics             Prometheus's numbers
+    tracing             OpenTelemetry's spans
+    oversight           the operator's side as a whole
+    admin               its listener
+    health              which upstreams live
+"""

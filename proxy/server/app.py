@@ -15,7 +15,7 @@ from proxy.config.schema import Configuration
 from proxy.errors import CannotListen
 from proxy.server.access_log import AccessLog, open_log, tell_reload, tell_start
 from proxy.server.body import expect_nothing
-from proxy.server.connections import ClientRunner
+from proxy.server.client_connections import ClientRunner
 from proxy.server.failures import answer_errors
 from proxy.server.generation import Generation, generation_of
 from proxy.server.listening import bind, serve, url_of
