@@ -14,16 +14,16 @@ def keep(old: Configuration, new: Configuration) -> tuple[Configuration, list[st
         old: in force.
         new: to come into force.
     """
-    kept = [f"listen.{key}" for key in ("host", "port", "path") if differs(key, old.listen, new.listen)]
+    kept = [f"listen.{key}" for key in ("host", "port", "path") if _differs(key, old.listen, new.listen)]
     listen = {key: getattr(old.listen, key) for key in ("host", "port", "path")}
     if (old.listen.tls is None) != (new.listen.tls is None):
         kept.append("listen.tls")
         listen["tls"] = old.listen.tls
-    kept += [key for key in _LASTING if differs(key, old, new)]
+    kept += [key for key in _LASTING if _differs(key, old, new)]
     lasting = {key: getattr(old, key) for key in _LASTING}
     return new.model_copy(update=lasting | {"listen": new.listen.model_copy(update=listen)}), kept
 
 
-def differs(key: str, old: object, new: object) -> bool:
+def _differs(key: str, old: object, new: object) -> bool:
     """Tell whether a key has another value now."""
     return bool(getattr(old, key) != getattr(new, key))

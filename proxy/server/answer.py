@@ -174,11 +174,6 @@ class Answer:
         return error
 
     @property
-    def finished(self) -> bool:
-        """The body has been read to its proper end."""
-        return self._content.at_eof()
-
-    @property
     def waiting(self) -> bool:
         """Something has arrived that has not been read."""
         return self._content.total_bytes > self._taken

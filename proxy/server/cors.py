@@ -10,7 +10,8 @@ from typing import Final
 from aiohttp import web
 
 ALL: Final = "*"
-_METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+#: Those that RFC 9110 knows and that are served; more may pass.
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 #: For how long a browser need not ask again, in seconds.
 _MAX_AGE: Final = "600"
 _OF_CORS: Final = "access-control-"
@@ -66,7 +67,7 @@ def _granted(request: web.Request) -> dict[str, str]:
     """Return what an allowed page is told that asks first: whatever it wants to send."""
     if not _is_preflight(request):
         return {}
-    granted = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": _MAX_AGE}
+    granted = {"Access-Control-Allow-Methods": ", ".join(METHODS), "Access-Control-Max-Age": _MAX_AGE}
     if wanted := request.headers.get("Access-Control-Request-Headers"):
         granted["Access-Control-Allow-Headers"] = wanted  # `*` would leave Authorization out
     return granted

@@ -30,7 +30,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-def connections() -> type[Connection]:
+def kind_of_connection() -> type[Connection]:
     """Return the kind of connection that takes the fast road, if this aiohttp is known to bear it."""
     return DirectConnection if aiohttp.__version__.startswith(TRIED) else Connection
 
@@ -173,11 +173,6 @@ class DirectAnswer(Answer):
         more = take(await self.read())
         while more:
             more = await self._body.pour(take) and take(await self.read())
-
-    @property
-    def finished(self) -> bool:
-        """The body has been read to its proper end."""
-        return self._body.ended and not self._body.kept
 
     @property
     def waiting(self) -> bool:

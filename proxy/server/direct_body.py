@@ -5,12 +5,11 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.server.answer import Take
+from proxy.server.upstream_connection import READ_AHEAD
 from proxy.wire.chunked import ChunkedDecoder
 
 #: Seconds in which the end of a body has to follow what is the last of its matter.
 _LAST_WORDS: Final = 1.0
-#: What is kept for a reader, in bytes, before the upstream has to wait.
-_READ_AHEAD: Final = 2**16
 
 
 class DirectBody:
@@ -111,7 +110,7 @@ class DirectBody:
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
-        if len(self._kept) > _READ_AHEAD and not self._paused and self._transport is not None:
+        if len(self._kept) > READ_AHEAD and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
         self._wake()

@@ -2,7 +2,7 @@
 
 Connections, TLS, timeouts and the parsing of the answer's head stay aiohttp's. What is written here is the
 head of the request, and it is written only for what the session would write in the same way: GET and POST,
-with a body that goes out at once. `proxy.server.upstream` sends all else through the session.
+with a body that goes out at once. `proxy.server.sending` sends all else through the session.
 """
 
 import re
@@ -19,11 +19,8 @@ from yarl import URL
 
 from proxy.server.direct import DirectConnection
 from proxy.server.direct_body import DirectBody
+from proxy.server.upstream_connection import HEADER_LIMIT, READ_AHEAD
 
-#: aiohttp reads ahead of us up to twice as many bytes, then lets the upstream wait.
-READ_AHEAD: Final = 65536
-#: The longest header field taken from an upstream; aiohttp's own 8190 bytes are too few for some.
-HEADER_LIMIT: Final = 65536
 _METHODS: Final = frozenset({"GET", "POST"})
 #: What a target may hold that goes out as it came; aiohttp would cut off a fragment.
 _TARGET: Final = re.compile(r"/[!\"$-~]*")

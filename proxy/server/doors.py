@@ -11,7 +11,7 @@ from proxy.config.schema import Configuration
 from proxy.errors import InvalidRequest, Overloaded
 from proxy.server.auth import Keys
 from proxy.server.body import PATIENCE
-from proxy.server.cors import Cors
+from proxy.server.cors import METHODS, Cors
 from proxy.server.forwarding import Forwarding
 from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
 from proxy.server.passthrough import target_of
@@ -26,8 +26,6 @@ _OPEN: Final = "/healthz"
 _FOR_US: Final = ("Host", "Expect")
 #: One asks for a tunnel, the answer to the other would show a client the upstream's key.
 _NOT_SERVED: Final = ("CONNECT", "TRACE")
-#: Those that RFC 9110 knows beside; more may pass.
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _HOST: Final = re.compile(r"[\w.\-:\[\]%]*", re.ASCII)
 
 
@@ -91,7 +89,7 @@ class Doors:
 
 def _check(request: web.Request) -> None:
     if request.method in _NOT_SERVED:
-        raise web.HTTPMethodNotAllowed(request.method, _METHODS)
+        raise web.HTTPMethodNotAllowed(request.method, METHODS)
     if request.version < HttpVersion10:
         raise InvalidRequest("The request says nothing of HTTP/1.1 or 1.0.")
     if not _HOST.fullmatch(request.headers.get("Host", "")):

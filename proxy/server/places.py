@@ -14,7 +14,7 @@ class Places:
 
     Args:
         slot: where this process counts in the memory.
-        memory: what `share` has returned; None: this process is alone.
+        memory: what `shared_memory` has returned; None: this process is alone.
     """
 
     def __init__(self, slot: int = 0, memory: int | None = None):
@@ -41,7 +41,7 @@ class Places:
         self._slots[slot] = 0
 
 
-def share(slots: int) -> int:
+def shared_memory(slots: int) -> int:
     """Return the file descriptor of memory in which so many processes count; it is in no file system."""
     memory = os.memfd_create("straightwire")
     os.ftruncate(memory, slots * _SIZE)

@@ -13,14 +13,13 @@ from proxy.config.lasting import keep
 from proxy.config.schema import Configuration
 from proxy.config.shares import share
 from proxy.errors import CannotListen, WorkerFailed
-from proxy.server import places
 from proxy.server.access_log import open_log, tell_reload, tell_start
 from proxy.server.children import Child, Children, said
 from proxy.server.generation import Generation
 from proxy.server.listening import SharedAddress, url_of
 from proxy.server.metrics import Metrics
 from proxy.server.oversight import STOPPING, Oversight
-from proxy.server.places import Places
+from proxy.server.places import Places, shared_memory
 from proxy.server.tls import in_front
 from proxy.server.totals import Totals
 
@@ -53,7 +52,7 @@ class Supervisor:
         self._totals = Totals(self._metrics)
         self._children = Children()
         slots = range(configuration.workers * _SLOTS)
-        self._memory = places.share(len(slots))
+        self._memory = shared_memory(len(slots))
         self._places = Places(memory=self._memory)
         self._slots: asyncio.Queue[int] = asyncio.Queue()
         for slot in slots:

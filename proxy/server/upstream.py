@@ -13,27 +13,21 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.config import schema
-from proxy.errors import (
-    ClientError,
-    UpstreamMalformed,
-    UpstreamReported,
-)
+from proxy.errors import ClientError, UpstreamMalformed, UpstreamReported
 from proxy.server.answer import Answer
 from proxy.server.answer_heads import fault_of
-from proxy.server.direct import DirectAnswer, DirectConnection, DirectResponse, connections
-from proxy.server.direct_request import HEADER_LIMIT, READ_AHEAD, DirectRequests
+from proxy.server.direct import DirectAnswer, DirectConnection, DirectResponse, kind_of_connection
+from proxy.server.direct_request import DirectRequests
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
 from proxy.server.no_answer import before_the_answer
 from proxy.server.sending import Sender, watch_reuse
 from proxy.server.tls import towards
-from proxy.server.upstream_connection import Connector
+from proxy.server.upstream_connection import HEADER_LIMIT, READ_AHEAD, Connector
 
 #: What aiohttp would add to a request of its own accord. A proxy adds nothing.
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
-
-
-#: In characters. A name of a team may be repeated.
+#: What is shorter, in characters, is no secret but perhaps a team's name, which an error may well repeat.
 _SHORTEST_SECRET: Final = 12
 #: The longest message of a WebSocket, in bytes: it is held whole.
 LARGEST_MESSAGE: Final = 2**26
@@ -63,7 +57,7 @@ class Upstream:
         self._secrets = _secrets(settings)
         # Connecting, and waiting for a connection, are limited by the connector.
         timeout = aiohttp.ClientTimeout(total=None, sock_read=settings.timeouts.first_byte or None)
-        kind = connections()
+        kind = kind_of_connection()
         self._session = aiohttp.ClientSession(
             connector=Connector(
                 settings.timeouts,

@@ -7,7 +7,7 @@ import asyncio
 import select
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -16,6 +16,11 @@ from aiohttp.streams import StreamReader
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamBusy
+
+#: What is kept of a body for its reader, in bytes, before the upstream has to wait; by aiohttp, twice that.
+READ_AHEAD: Final = 65536
+#: The longest header field taken from an upstream; aiohttp's own 8190 bytes are too few for some.
+HEADER_LIMIT: Final = 65536
 
 
 class Connection(ResponseHandler):

@@ -5,6 +5,7 @@ It is not streamed, because its repair may need its end; `limits.response_body` 
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from aiohttp import web
 
@@ -22,7 +23,7 @@ from proxy.wire.convert import StreamFolder, sniff
 from proxy.wire.requests import Request
 
 #: From this size on a body is rewritten beside the event loop, so that other streams do not wait for it.
-LARGE = 256 * 1024
+_LARGE: Final = 256 * 1024
 
 
 class WholeRelay:
@@ -111,7 +112,7 @@ class WholeRelay:
 
     async def _rewritten(self, body: bytes, content_type: str) -> bytes:
         given = body, self._wanted, self._origin, self._plan, content_type
-        if len(body) < LARGE:
+        if len(body) < _LARGE:
             rewritten, repairs = rewrite_body(*given)
         else:
             rewritten, repairs = await asyncio.to_thread(rewrite_body, *given)

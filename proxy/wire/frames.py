@@ -1,4 +1,4 @@
-"""The only place where a frame is written."""
+"""Chunks, written as frames: in their own bytes, or anew."""
 
 from typing import Any
 

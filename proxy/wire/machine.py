@@ -1,7 +1,7 @@
 """Chunks in, frames out: the repairs in their order, and a phase for each choice.
 
-Frames of the proxy's own are born at two places only: here, when a choice
-begins (its role), and in `endings`, when it or the stream ends. Text never waits.
+Frames of the proxy's own are born at two places only: in `endings`, where a choice
+begins or ends, and in `rewriter`, where the stream does. Text never waits.
 """
 
 from typing import Any, Final

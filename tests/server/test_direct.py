@@ -13,9 +13,9 @@ from tests.server.streams import ONE, PATH, QUESTION, WHOLE, serves
 
 
 def test_it_is_taken_with_the_aiohttp_that_is_tested_and_with_no_other(monkeypatch):
-    assert direct.connections() is direct.DirectConnection
+    assert direct.kind_of_connection() is direct.DirectConnection
     monkeypatch.setattr(aiohttp, "__version__", "3.99.0")
-    assert direct.connections() is Connection
+    assert direct.kind_of_connection() is Connection
 
 
 async def test_connection_is_used_again_where_the_last_chunk_comes_late():

@@ -2,12 +2,11 @@
 
 import os
 
-from proxy.server import places
-from proxy.server.places import Places
+from proxy.server.places import Places, shared_memory
 
 
 def test_each_sees_what_all_have_taken():
-    memory = places.share(3)
+    memory = shared_memory(3)
     first, second = Places(0, memory), Places(2, memory)
     first.take()
     second.take()
@@ -20,7 +19,7 @@ def test_each_sees_what_all_have_taken():
 
 
 def test_nobody_takes_the_place_of_one_that_has_ended():
-    memory = places.share(2)
+    memory = shared_memory(2)
     watching, ended, alive = Places(0, memory), Places(1, memory), Places(0, memory)
     ended.take()
     alive.take()
