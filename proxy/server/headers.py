@@ -94,3 +94,11 @@ def towards_upstream(request: web.Request) -> Headers:
     headers["X-Request-ID"] = record_of(request).request_id
     headers.update(request.get(PROPAGATED, {}))
     return headers
+
+
+def asking_uncompressed(request: web.Request) -> Headers:
+    """Return what `towards_upstream` does, for a request with a body of ours and an answer that is read here."""
+    headers = towards_upstream(request)
+    headers.popall("Content-Length", None)
+    headers["Accept-Encoding"] = "identity"
+    return headers

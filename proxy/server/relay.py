@@ -13,7 +13,7 @@ from aiohttp import web
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.failures import error_response
-from proxy.server.headers import Headers, towards_upstream, without_body
+from proxy.server.headers import Headers, asking_uncompressed, without_body
 from proxy.server.passthrough import pass_answer, target_of
 from proxy.server.record import record_of
 from proxy.server.silence import Patience, Silence
@@ -82,9 +82,7 @@ class StreamRelay:
         return await self._stream.end(last_frames)
 
     async def _ask(self) -> Answer:
-        headers = towards_upstream(self._request)
-        headers.popall("Content-Length", None)
-        headers["Accept-Encoding"] = "identity"
+        headers = asking_uncompressed(self._request)
         body, self._body = self._body, b""  # it may be large, and the stream long
         return await self._upstream.ask(
             self._request.method, target_of(self._request), headers=headers, body=body, decode=True

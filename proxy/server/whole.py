@@ -13,7 +13,7 @@ from proxy.errors import UpstreamError, UpstreamMalformed
 from proxy.server.answer import Answer
 from proxy.server.destination import Destination
 from proxy.server.failures import error_response
-from proxy.server.headers import towards_upstream, without_body
+from proxy.server.headers import asking_uncompressed, without_body
 from proxy.server.passthrough import pass_answer, target_of
 from proxy.server.record import record_of
 from proxy.server.silence import LAST_WORD
@@ -82,9 +82,7 @@ class WholeRelay:
             return await self._read(answer)
 
     async def _ask(self, target: str, body: bytes | None) -> Answer:
-        headers = towards_upstream(self._request)
-        headers.popall("Content-Length", None)
-        headers["Accept-Encoding"] = "identity"
+        headers = asking_uncompressed(self._request)
         method = self._request.method
         return await self._upstream.ask(method, target, headers=headers, body=body, decode=True)
 

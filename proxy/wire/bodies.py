@@ -3,7 +3,7 @@
 A body in which nothing is wrong leaves with its own bytes.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
 from proxy.wire import codec, framing, reported, vectors
@@ -13,9 +13,6 @@ from proxy.wire.chunk import Origin, StreamState
 from proxy.wire.plan import Plan
 from proxy.wire.requests import Endpoint, Request
 from proxy.wire.sse import BOM
-
-#: How much of something unreadable an error quotes, in characters.
-MAX_QUOTE: Final = 200
 
 
 def rewrite_body(
@@ -99,11 +96,11 @@ def _read(body: bytes, stream: StreamState) -> tuple[Any, bool]:
         stream.count("rough-json")
         value = _scrubbed(value)
     if isinstance(value, list) and value and isinstance(value[0], dict) and reported.is_error(value[0]):
-        raise _counted(*reported.from_value(value), stream)
+        raise stream.counted(*reported.from_value(value))
     if isinstance(value, dict) and reported.is_error(value):
         if value.get("choices"):
             stream.count("error-in-chunk")
-        raise _counted(*reported.from_value(value), stream)
+        raise stream.counted(*reported.from_value(value))
     return value, rough or not body
 
 
@@ -120,10 +117,9 @@ def _without_done(body: bytes, stream: StreamState) -> bytes:
     text = body.decode("utf-8", "replace").strip()
     if not text:
         raise UpstreamMalformed("The upstream answered with an empty body.")
-    if text[:1] in "{[" and "error" not in text[:MAX_QUOTE]:
-        quote = text[:MAX_QUOTE]
+    if (quote := reported.broken_json(text)) is not None:
         raise UpstreamMalformed(f"The upstream answered with a body that is not valid JSON: {quote}")
-    raise _counted(*reported.from_text(text), stream)
+    raise stream.counted(*reported.from_text(text))
 
 
 def _scrubbed(value: Any) -> Any:
@@ -131,9 +127,3 @@ def _scrubbed(value: Any) -> Any:
         return codec.scrub(value)
     except codec.NotJSON as error:
         raise UpstreamMalformed(f"The upstream sent a body that cannot be rewritten: {error}.") from None
-
-
-def _counted(error: UpstreamReported, forms: list[str], stream: StreamState) -> UpstreamReported:
-    for form in forms:
-        stream.count(form)
-    return error

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from proxy.errors import UpstreamReported
 from proxy.wire.calls import CallTracker
 from proxy.wire.previews import Previews
 from proxy.wire.requests import Endpoint, Request
@@ -202,6 +203,12 @@ class StreamState:
     def count(self, name: str, times: int = 1) -> None:
         """Count a repair under its name."""
         self.repairs[name] = self.repairs.get(name, 0) + times
+
+    def counted(self, error: UpstreamReported, forms: list[str]) -> UpstreamReported:
+        """Return an error that the upstream reported, with the forms of it counted."""
+        for form in forms:
+            self.count(form)
+        return error
 
     def choice(self, index: int) -> ChoiceState:
         """Return the state of the choice with this index, made at its first sight."""

@@ -15,8 +15,6 @@ WHOLE_CHAT: Final = "chat.completion"
 #: Where a choice keeps what it says.
 SAYING: Final = frozenset({"message", "delta", "text"})
 OPENING, CLOSING = b"{}"
-#: How much of something unreadable an error quotes, in characters.
-MAX_QUOTE: Final = 200
 
 
 class Intake:
@@ -76,7 +74,7 @@ class Intake:
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             if reported.is_error(value[0]):
                 self.events += 1
-                raise self._counted(*reported.from_value(value))
+                raise self._stream.counted(*reported.from_value(value))
             self._stream.count("concatenated-json")
             for item in value:
                 self._object(item, None, bare)
@@ -91,7 +89,7 @@ class Intake:
             self.events += 1
             if value.get("choices"):
                 self._stream.count("error-in-chunk")
-            raise self._counted(*reported.from_value(value))
+            raise self._stream.counted(*reported.from_value(value))
         if "choices" in value or isinstance(value.get("usage"), dict):
             self.events += 1
             self._stream.whole = self.events == 1 and self._is_whole(value, bare)
@@ -139,9 +137,9 @@ class Intake:
 
     def _text(self, text: str) -> UpstreamError:
         self.events += 1
-        if text[:1] in "{[" and "error" not in text[:MAX_QUOTE]:
-            return UpstreamMalformed(f"The upstream sent an event that is not valid JSON: {text[:MAX_QUOTE]}")
-        return self._counted(*reported.from_text(text))
+        if (quote := reported.broken_json(text)) is not None:
+            return UpstreamMalformed(f"The upstream sent an event that is not valid JSON: {quote}")
+        return self._stream.counted(*reported.from_text(text))
 
     def _error_event(self, data: bytes) -> UpstreamReported:
         self._stream.count("error-event")
@@ -150,13 +148,8 @@ class Intake:
         except codec.NotJSON:
             value = None
         if isinstance(value, dict | list):
-            return self._counted(*reported.from_value(value))
-        return self._counted(*reported.from_text(data.decode("utf-8", "replace")))
-
-    def _counted(self, error: UpstreamReported, forms: list[str]) -> UpstreamReported:
-        for form in forms:
-            self._stream.count(form)
-        return error
+            return self._stream.counted(*reported.from_value(value))
+        return self._stream.counted(*reported.from_text(data.decode("utf-8", "replace")))
 
 
 def _choices(choices: Any) -> list[Any]:

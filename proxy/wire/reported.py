@@ -21,6 +21,8 @@ from proxy.wire.error_words import (
 
 MAX_MESSAGE: Final = 4000
 MAX_PAGE: Final = 500
+#: How much of something unreadable an error quotes, in characters.
+MAX_QUOTE: Final = 200
 
 _ECHO_PREFIX: Final = re.compile(r"code=(\d{3}), message=")
 _PAGE: Final = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|h1|center)\b", re.I | re.S)
@@ -102,6 +104,12 @@ def _shaped(value: Any, status: int | None) -> tuple[UpstreamReported, list[str]
 _KEPT_EXTRAS: Final = frozenset(
     {"loading", "metadata", "status", "innererror", "details", "n_ctx", "n_prompt_tokens"}
 )
+
+
+def broken_json(text: str) -> str | None:
+    """Return the beginning of a text that means to be JSON and no error; None where it is something else."""
+    quote = text[:MAX_QUOTE]
+    return quote if quote.startswith(("{", "[")) and "error" not in quote else None
 
 
 def from_text(text: str, status: int | None = None) -> tuple[UpstreamReported, list[str]]:

@@ -210,10 +210,7 @@ class StreamRewriter:
         if self._endings.all_finished or (self._stream.whole and self._intake.events == 1 and choices):
             self._end_well()
         elif stray.strip():
-            error, forms = reported.from_text(stray)
-            for form in forms:
-                self._stream.count(form)
-            self._fail(error)
+            self._fail(self._stream.counted(*reported.from_text(stray)))
         elif not choices:
             self._fail(UpstreamTruncated("The upstream ended its answer without having sent anything."))
         elif self._plan.missing_finish == "stop" and not self._endings.calls_open:
