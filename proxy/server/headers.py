@@ -97,7 +97,7 @@ def towards_upstream(request: web.Request) -> Headers:
 
 
 def asking_uncompressed(request: web.Request) -> Headers:
-    """Return what `towards_upstream` does, for a request with a body of ours and an answer that is read here."""
+    """Return what `towards_upstream` does, for a body of ours and an answer that is read here."""
     headers = towards_upstream(request)
     headers.popall("Content-Length", None)
     headers["Accept-Encoding"] = "identity"
