@@ -7,6 +7,7 @@ what only `serve` needs.
 import signal
 import sys
 from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Final, NoReturn
 
@@ -38,6 +39,15 @@ class Commands(click.Group):
         command: click.Command = import_module(f"proxy.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant; what is none gets a hint, as a misspelt option does."""
+        near = get_close_matches(args[0], COMMANDS, n=1)
+        if near and args[0] not in COMMANDS:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{near[0]}'?")
+        return super().resolve_command(ctx, args)
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="straightwire")
@@ -65,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(WRONG_USAGE)
     except click.ClickException as error:
-        _end(f"straightwire: {error.format_message()} `straightwire --help` tells more.", WRONG_USAGE)
+        _end(f"straightwire: {_sentence(error)} `straightwire --help` tells more.", WRONG_USAGE)
     except (StraightwireError, OSError) as error:
         _end(f"straightwire: {error}", FAILED)
     except click.Abort:
@@ -75,6 +85,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _told_to_stop(*_: object) -> NoReturn:
     """End a command that does not care itself. Linux keeps unhandled signals from a container's process 1."""
     sys.exit(TOLD_TO_STOP)
+
+
+def _sentence(error: click.ClickException) -> str:
+    """Return what is wrong; click leaves out the full stop here and there."""
+    said = error.format_message()
+    return said if said.endswith((".", "?", "?)")) else f"{said}."
 
 
 def _end(said: str, status: int) -> NoReturn:

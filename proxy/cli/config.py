@@ -7,6 +7,8 @@ import click
 
 from proxy.cli.serve import load_configuration
 from proxy.config.load import json_schema
+from proxy.errors import ConfigurationError
+from proxy.server.tls import mistakes
 
 
 @click.group()
@@ -22,11 +24,13 @@ def check(path: Path) -> None:
     Exit status 0 where there is none, else 2.
     """
     configuration = load_configuration(path, {})
+    if wrong := mistakes(configuration):
+        raise ConfigurationError(*(f"{path}: {mistake}" for mistake in wrong))
     upstreams = ", ".join(configuration.upstreams)
     click.echo(f"{path}: correct. Upstreams: {upstreams}.")
 
 
-@command.command()
+@command.command(short_help="Print the JSON Schema, for editors.")
 def schema() -> None:
     """Print the JSON Schema of the configuration, for completion in editors."""
     click.echo(json.dumps(json_schema(), indent=2))

@@ -20,6 +20,7 @@ from proxy.config.load import load
 from proxy.config.schema import Configuration, Log
 from proxy.demo.localai import application
 from proxy.server.app import Proxy
+from proxy.server.listening import bind, url_of
 from proxy.server.process import run
 from proxy.wire.chunk import Origin
 from proxy.wire.plan import compile_plan
@@ -43,6 +44,10 @@ LocalAI of May 2023 (embedded; it echoes your question) answers through straight
     -d '{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"one two three"}}]}}'
 
 or point an OpenAI client at it:  OPENAI_BASE_URL={url}/v1  OPENAI_API_KEY=none
+Ctrl-C ends it."""
+ALONE: Final = """\
+LocalAI of May 2023 (embedded; it echoes your question), just as it was:  {url}
+Put straightwire before it:  straightwire serve --upstream {url}
 Ctrl-C ends it."""
 
 
@@ -75,7 +80,7 @@ class Upstream:
         await self._runner.cleanup()
 
 
-@click.command()
+@click.command(short_help="Show one answer on both sides of the proxy.")
 @click.option("--serve", is_flag=True, help="Keep the proxy running before the embedded LocalAI.")
 @click.option(
     "--localai", "alone", is_flag=True, help="Keep the embedded LocalAI running, without the proxy."
@@ -87,6 +92,10 @@ def command(serve: bool, alone: bool, listen: str | None, question: str) -> None
 
     The model is an echo of QUESTION; the wire form is the real one.
     """
+    if serve and alone:
+        raise click.UsageError("--serve puts the proxy before LocalAI, --localai leaves it out; choose one.")
+    if listen is not None and not (serve or alone):
+        raise click.UsageError("--listen needs --serve or --localai: what shall listen?")
     if alone:
         _run_alone(listen or LOCALAI)
         return
@@ -102,15 +111,15 @@ def command(serve: bool, alone: bool, listen: str | None, question: str) -> None
 def _run_alone(listen: str) -> None:
     """Run the embedded LocalAI until SIGTERM or SIGINT, for a proxy that runs elsewhere."""
     where = _configuration("http://not.asked", listen).listen
-    localai = application(models=(MODEL,), pace=PACE)
+    listeners = bind(where.host, where.port)
+    click.echo(ALONE.format(url=url_of(listeners[0].getsockname())))
     web.run_app(
-        localai,
-        host=where.host,
-        port=where.port,
+        application(models=(MODEL,), pace=PACE),
+        sock=listeners,
         handler_cancellation=True,
         shutdown_timeout=1,
         access_log=None,
-        print=click.echo,  # which does not wait for a full buffer where nobody sits
+        print=None,
     )
 
 

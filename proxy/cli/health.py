@@ -4,10 +4,12 @@ import http.client
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from proxy.config.load import load
+from proxy.config.schema import Admin
 
 SECONDS = 3.0
 #: What a variable begins with that names an upstream or a file.
@@ -15,7 +17,7 @@ TELLING = ("STRAIGHTWIRE_UPSTREAM", "STRAIGHTWIRE_CONFIG")
 NOT_ASKED = "http://not.asked"
 
 
-@click.command()
+@click.command(short_help="Ask whether a running proxy is ready.")
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help="The configuration.")
 def command(path: Path | None) -> None:
     """Ask the admin listener's /readyz; exit 0 where it is ready, else 1.
@@ -32,11 +34,17 @@ def command(path: Path | None) -> None:
         answer = connection.getresponse()
         said = answer.read().decode("utf-8", "replace").strip()
     except OSError as error:
-        sys.exit(f"straightwire: no answer from http://{admin.host}:{admin.port}/readyz: {error}")
+        _fail(admin, error.strerror or str(error))
+    except http.client.HTTPException:
+        _fail(admin, "what is there speaks no HTTP")
     finally:
         connection.close()
     click.echo(said)
     sys.exit(answer.status != http.client.OK)
+
+
+def _fail(admin: Admin, reason: str) -> NoReturn:
+    sys.exit(f"straightwire: no answer from http://{admin.host}:{admin.port}/readyz: {reason}")
 
 
 def _overrides(path: Path | None) -> dict[str, str]:

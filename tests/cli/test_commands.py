@@ -5,8 +5,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -47,12 +49,17 @@ def test_no_command_shows_the_help():
 def test_help_names_every_command():
     told = straightwire("--help").stdout
     assert all(f"\n  {name} " in told for name in ("serve", "demo", "config", "health", "repairs"))
+    assert "..." not in told.partition("Commands:")[2], "what a command does is cut short"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sevre"], "No such command 'sevre'"),
+        (["sevre"], "No such command 'sevre'. Did you mean 'serve'? `straightwire --help` tells more."),
+        (["nonsense"], "No such command 'nonsense'. `straightwire --help` tells more."),
+        (["config", "schema", "x"], "Got unexpected extra argument (x). `straightwire --help` tells more."),
+        (["demo", "--serve", "--localai"], "choose one"),
+        (["demo", "--listen", "127.0.0.1:0"], "--listen needs --serve or --localai"),
         (["serve", "--upstreem", "http://127.0.0.1:9"], "No such option"),
         (["serve", "--workers", "many"], "'many' is not a valid integer"),
         (["config", "check"], "Missing argument 'FILE'"),
@@ -130,6 +137,20 @@ def test_config_check_tells_every_mistake_with_its_place(tmp_path):
     assert "Traceback" not in ran.stderr
 
 
+def test_config_check_tells_of_certificates_that_are_none(tmp_path):
+    file = tmp_path / "straightwire.yaml"
+    file.write_text(
+        "upstreams: {local: {url: https://127.0.0.1:9, tls: {ca: straightwire.yaml}}}\n"
+        "listen: {tls: {certificate: straightwire.yaml}}\n"
+    )
+    ran = straightwire("config", "check", str(file))
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    listen, upstream = ran.stderr.splitlines()
+    assert listen.startswith(f"{file}: listen.tls: {file} and itself are no certificate with its key")
+    assert upstream == f"{file}: upstreams.local.tls.ca: {file} holds no PEM certificates"
+
+
 def test_config_check_of_the_example():
     ran = straightwire("config", "check", "config.example.yaml")
     assert (ran.returncode, ran.stdout) == (0, "config.example.yaml: correct. Upstreams: local.\n")
@@ -173,7 +194,26 @@ def test_health_without_a_proxy_fails_with_one_line():
     ran = straightwire("health", STRAIGHTWIRE_UPSTREAM="http://127.0.0.1:9", STRAIGHTWIRE_ADMIN__PORT="1")
     assert ran.returncode == 1
     assert len(ran.stderr.splitlines()) == 1
-    assert "http://127.0.0.1:1/readyz" in ran.stderr
+    assert ran.stderr.endswith(" http://127.0.0.1:1/readyz: Connection refused\n")
+
+
+def test_health_of_something_else_fails_with_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+
+        def greet():
+            peer, _ = listener.accept()
+            with peer:
+                peer.sendall(b"220 mail\r\n")
+                peer.recv(1024)
+
+        with ThreadPoolExecutor() as threads:
+            greeting = threads.submit(greet)
+            ran = straightwire("health", STRAIGHTWIRE_ADMIN__PORT=port)
+            greeting.result(PATIENCE)
+    assert ran.returncode == 1
+    assert ran.stderr.endswith(f" http://127.0.0.1:{port}/readyz: what is there speaks no HTTP\n")
+    assert len(ran.stderr.splitlines()) == 1
 
 
 def test_health_needs_no_upstream_where_serve_had_it_on_its_command_line():
@@ -186,12 +226,21 @@ def test_demo_runs_localai_alone():
     command = [*COMMAND, "demo", "--localai", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         url = re.search(r"http://\S+", process.stdout.readline())[0]
+        assert process.stdout.readline().endswith(f" straightwire serve --upstream {url}\n")
         with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)) as connection:
             connection.request("GET", "/v1/models")
             assert json.load(connection.getresponse())["data"][0]["id"] == "ggml-gpt4all-j"
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
+
+
+def test_demo_tells_in_one_line_that_localais_port_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        ran = straightwire("demo", "--localai", "--listen", place)
+    assert ran.returncode == 1
+    assert ran.stderr == f"straightwire: cannot listen on {place}: Address already in use\n"
 
 
 def test_demo_refuses_a_place_that_is_none():
