@@ -23,6 +23,7 @@ from proxy.server.metrics import Metrics
 from proxy.server.oversight import STOPPING, Oversight
 from proxy.server.passthrough import drop_additions
 from proxy.server.places import Places
+from proxy.server.record import record_of
 from proxy.server.recorder import Recorder, mark
 from proxy.server.stopping import cut_off
 from proxy.server.tls import in_front, renew
@@ -76,6 +77,7 @@ class Proxy:
         self._tracing = Tracing() if configuration.tracing else None
         self._places = places or Places()
         self._sockets = sockets
+        self._endpoints: dict[web.AbstractRoute, str] = {}
         self._generation: Generation  # made by start(): it needs the event loop
         self._oversight: Oversight | None = None
         self._context: ssl.SSLContext | None = None
@@ -218,15 +220,18 @@ class Proxy:
         for endpoint, paths in _GENERATING.items():
             for path in paths:
                 for place in (f"/v1{path}", path):
-                    route("POST", place, partial(self._generate, endpoint))
-        for path in _MODELS:
-            route("GET", f"/v1{path}", self._models)
-        route("GET", "/models", self._models)
+                    understood = route("POST", place, partial(self._generate, endpoint))
+                    self._endpoints[understood] = endpoint.value
+        for path in ("/models", *(f"/v1{path}" for path in _MODELS)):
+            self._endpoints[route("GET", path, self._models)] = Endpoint.MODELS.value
         route("*", _ANY, self._other)
         return application
 
     @web.middleware
     async def _let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        record = record_of(request)
+        # Before the doors: whom they send away came for an endpoint, too.
+        record.endpoint = self._endpoints.get(request.match_info.route, record.endpoint)
         return await generation_of(request).doors.let_in(request, handler)
 
     async def _mark(self, request: web.Request, response: web.StreamResponse) -> None:

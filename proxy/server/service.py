@@ -55,7 +55,6 @@ class Service:
             UpstreamError: there is no answer.
         """
         record = record_of(request)
-        record.endpoint = endpoint.value
         body = await read_whole(request, self._limits.request_body)
         wanted = read_request(endpoint, body)
         if wanted.model is None and "model" in request.match_info:  # /v1/engines/{model}/…
@@ -84,7 +83,6 @@ class Service:
             UnknownModel: there is none of this name.
             UpstreamError: no upstream answered.
         """
-        record_of(request).endpoint = Endpoint.MODELS.value
         relays = self._model_relays(request)
         if "model" in request.match_info:
             return await self._models.one(relays, request.match_info["model"])

@@ -110,6 +110,25 @@ async def test_labels_never_hold_what_a_client_chooses():
     assert "chosen" not in page.lower()
 
 
+async def test_request_that_is_sent_away_counts_for_its_endpoint():
+    async with (
+        Scripted(serves(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as upstream,
+        running(upstream, admin=ADMIN, upstream_health=NEVER, clients={"api_keys": ["key"]}) as proxy,
+        PlainClient(proxy.url) as client,
+    ):
+        await client.post(PATH, QUESTION)
+        await client.error()
+        await client.request("GET", "/models")
+        await client.body(await client.head())
+        await client.request("GET", "/metrics")
+        await client.body(await client.head())
+        found = await ended(proxy.admin_url, 3)
+
+    assert {
+        labels: value for (name, labels), value in found.items() if name == "straightwire_requests_total"
+    } == {("401", "chat", ""): 1, ("401", "models", ""): 1, ("401", "other", ""): 1}
+
+
 async def test_two_proxies_count_apart():
     async with (
         Scripted(serves(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as upstream,
