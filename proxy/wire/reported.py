@@ -35,7 +35,7 @@ _GO_ESCAPE: Final = re.compile(r"\\[av']")
 
 def is_error(value: dict[str, Any]) -> bool:
     """`value` is an error and no chunk or body, by any sign that servers are known to give."""
-    if value.get("error"):
+    if _stated(value):
         return True
     if value.get("choices") or value.get("data"):
         return False
@@ -47,6 +47,16 @@ def is_error(value: dict[str, Any]) -> bool:
         return False
     signs = any(isinstance(value.get(key), str | list) for key in ERROR_SIGNS)
     return signs or any(_http_error(value.get(key)) for key in STATUS_KEYS) or _base_error(value)
+
+
+def _stated(value: dict[str, Any]) -> Any:
+    """What `value` calls its error, or what one of its choices does (OpenRouter)."""
+    error, choices = value.get("error"), value.get("choices")
+    if not error and isinstance(choices, list):
+        for choice in choices:
+            if isinstance(choice, dict) and choice.get("error"):
+                return choice["error"]
+    return error
 
 
 def _base_error(value: dict[str, Any]) -> bool:
@@ -141,7 +151,7 @@ def _inner(value: Any, forms: list[str]) -> dict[str, Any]:
     """Return the error object itself, unwrapped from whatever holds it."""
     if not isinstance(value, dict):
         return {"message": value}
-    error = value.get("error")
+    error = _stated(value)
     if isinstance(error, dict):
         nested = error.get("error")
         return _inner(error, forms) if isinstance(nested, dict) and "message" not in error else error

@@ -112,7 +112,7 @@ REPAIRS = (
     ),
     _error(
         "error-in-chunk",
-        "Send the error of a chunk that has both, an error and choices, alone.",
+        "Send the error of a chunk that has both, an error and choices, or the one in a choice, alone.",
         wrong='{"choices":[{"delta":{},"finish_reason":"error"}],"error":{"code":502,"message":"…"}}',
         breaks="parsers that look at the choices alone: a false success",
         sources=("local-operator#223", "OmniRoute#8210", "bifrost#5425"),

@@ -7,7 +7,6 @@ choice is over. What the reason says is repaired here.
 from typing import Any, Final
 
 from proxy.errors import UpstreamReported
-from proxy.wire import reported
 from proxy.wire.chunk import Choice, ChoiceState, StreamState
 from proxy.wire.repairs.entry import CHAT, FORM, KEPT, REPAIRED, Outcome, Repair, Scope, fixed, repair
 
@@ -113,8 +112,6 @@ def failed_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState
     if not isinstance(reason, str) or _plain(reason) not in FAILURES:
         return KEPT
     stream.count("failed-finish-reason")
-    if choice.get("error"):
-        raise reported.from_value({"error": choice["error"]})[0]
     raise UpstreamReported(f"The upstream cut the answer off: {reason}", code=_plain(reason))
 
 
