@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.errors import UpstreamReported
+from proxy.wire.arguments import Arguments
 from proxy.wire.calls import CallTracker
 from proxy.wire.previews import Previews
 from proxy.wire.requests import Endpoint, Request
@@ -119,6 +120,7 @@ class ChoiceState:
         waiting: by the delta's key, text that may still turn out to be markup.
         previews: calls that the upstream sends again and again while they grow.
         function_name: the name of a legacy function call, once it was seen.
+        function_arguments: what has come of its arguments.
         nameless_arguments: what came of that call before its name; None where nothing waits for it.
         scratch: what single repairs remember, under keys of their own.
     """
@@ -136,6 +138,7 @@ class ChoiceState:
     halves: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
     function_name: str | None = None
+    function_arguments: Arguments = field(default_factory=Arguments)
     nameless_arguments: str | None = None
     scratch: dict[str, Any] = field(default_factory=dict)
 

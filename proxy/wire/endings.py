@@ -40,8 +40,10 @@ class Endings:
     @property
     def calls_open(self) -> bool:
         """The arguments of a call were begun and are no complete value."""
-        calls = [call for state in self._stream.choices.values() for call in state.calls.calls]
-        return any(call.arguments.begun and not call.arguments.complete for call in calls)
+        states = self._stream.choices.values()
+        called = [call.arguments for state in states for call in state.calls.calls]
+        called += [state.function_arguments for state in states]
+        return any(arguments.begun and not arguments.complete for arguments in called)
 
     def begin(self, state: ChoiceState) -> None:
         """Begin a choice, with a role frame where its role has to leave on its own."""

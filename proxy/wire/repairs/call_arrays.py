@@ -241,6 +241,7 @@ def malformed_function_call(choice: Choice, state: ChoiceState, stream: StreamSt
         name = ""
     if name and state.function_name is not None:
         raise UpstreamMalformed("The upstream sent two function calls, where there is room for one.")
+    state.function_arguments.feed(arguments)
     if not name and state.function_name is None:
         state.nameless_arguments = (state.nameless_arguments or "") + arguments
         del delta["function_call"]
