@@ -170,6 +170,10 @@ class CallIds:
         self._used.add(call_id)
         return call_id
 
+    def reserve(self, stream_id: str) -> None:
+        """Give the stream's own id to no call: who read the stream next would take it for nobody's."""
+        self._used.add(stream_id)
+
 
 @dataclass(slots=True)
 class StreamState:
@@ -225,6 +229,7 @@ class StreamState:
         """Return the stream's identity; the first chunk that leaves decides what stays."""
         if self.identity is None:
             self.identity = first_identity(self.request, self.origin, chunk)
+            self.call_ids.reserve(self.identity.id)
         return self.identity
 
 
