@@ -46,6 +46,14 @@ class Call:
     kept: dict[str, Any] = field(default_factory=dict)
     echoed: bool = False
 
+    def lacks(self, signs: Signs) -> bool:
+        """A fragment of the same name brings the middle of arguments, and those of this call are cut short.
+
+        What it brings begins no object or array, so it can be no call of its own.
+        """
+        begins = signs.arguments.lstrip()[:1] in ("", "{", "[")
+        return signs.name == self.name and self.arguments.begun and not self.arguments.complete and not begins
+
 
 @dataclass(slots=True)
 class Fragment:
@@ -216,7 +224,7 @@ class CallTracker:
         if signs.index is None or not at_index:
             return None
         call = at_index[-1]
-        if signs.name is not None and call.upstream_id is not None:
+        if signs.name is not None and call.upstream_id is not None and not call.lacks(signs):
             return None  # a new id with a name is a new call, though its index is used
         if signs.name is None and call.arguments.complete and signs.arguments.strip():
             raise _ambiguous("its id is new, and it names no function")
