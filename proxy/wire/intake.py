@@ -6,6 +6,7 @@ from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
 from proxy.wire import codec, framing, reported
 from proxy.wire.chunk import CHAT_CHUNK, StreamState
 from proxy.wire.machine import ChunkMachine
+from proxy.wire.repairs.usage import has_counts
 from proxy.wire.requests import Endpoint
 from proxy.wire.sse import Event
 
@@ -100,6 +101,7 @@ class Intake:
     def _is_whole(self, value: dict[str, Any], bare: bool) -> bool:
         """The first object of an answer is all of it: it says so, or is a body in form and stands alone.
 
+        Of one in an event a finish reason or its usage must show that: chunks, too, may bear a body's name.
         Whether it does stand alone the end of the answer will show.
         """
         request, kind = self._stream.request, value.get("object")
@@ -110,10 +112,12 @@ class Intake:
             whole = bare and kind in ("text_completion", None) and len(choices) >= request.choices
             return whole and all(isinstance(choice.get("text"), str) for choice in choices)
         if kind == WHOLE_CHAT and bare:
-            return not any(SAYING.isdisjoint(choice) for choice in choices)
+            return all("message" in choice or "text" in choice for choice in choices)
         if kind == CHAT_CHUNK or not all(isinstance(choice.get("message"), dict | str) for choice in choices):
             return False
-        return bare or kind == WHOLE_CHAT or all(choice.get("finish_reason") for choice in choices)
+        usage = value.get("usage")
+        counted = kind == WHOLE_CHAT and isinstance(usage, dict) and has_counts(usage)
+        return bare or counted or all(choice.get("finish_reason") for choice in choices)
 
     def _not_json(self, data: bytes) -> bool:
         """Take data that is no JSON: nothing, a sign of life, several objects, or an error's text."""
@@ -130,7 +134,8 @@ class Intake:
         else:
             pieces = framing.split(word)
             if len(pieces) < 2 or not framing.is_object(pieces[0]):
-                raise self._text(pieces[0].decode("utf-8", "replace"))
+                said = word if pieces[0][:1] == b"[" else pieces[0]  # of a tag, `[ERROR]`, what follows it
+                raise self._text(said.decode("utf-8", "replace"))
             self._stream.count("concatenated-json")
             return any(self.receive(Event(piece)) for piece in pieces)
         return False

@@ -119,7 +119,7 @@ _KEPT_EXTRAS: Final = frozenset(
 def broken_json(text: str) -> str | None:
     """Return the beginning of a text that means to be JSON and no error; None where it is something else."""
     quote = text[:MAX_QUOTE]
-    return quote if quote.startswith(("{", "[")) and "error" not in quote else None
+    return quote if quote.startswith(("{", "[")) and "error" not in quote.lower() else None
 
 
 def from_text(text: str, status: int | None = None) -> tuple[UpstreamReported, list[str]]:
