@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.arguments import Arguments
-from tests.wire.test_fixtures import cut
+from tests.wire.cuts import cut
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(st.sampled_from('a\\"{}[],:é😀\n'), max_size=6)
 VALUES = st.recursive(

@@ -14,7 +14,7 @@ from proxy.wire.chunk import Origin
 from proxy.wire.plan import compile_plan
 from proxy.wire.requests import Endpoint, Request
 from proxy.wire.rewriter import StreamRewriter
-from tests.wire.test_fixtures import cut
+from tests.wire.cuts import cut
 
 ROME, OSLO = '{"city":"Rome"}', '{"city":"Oslo"}'
 COMPLETION = "chatcmpl-1"

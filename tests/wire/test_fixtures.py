@@ -1,7 +1,5 @@
 """Every fixture: what must leave, whatever way the bytes are cut, and what is counted."""
 
-import itertools
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,16 +8,12 @@ from proxy.wire.repairs import CATALOGUE
 from tests.wire.body_cases import all_bodies
 from tests.wire.cases import FIXTURES, Case, all_cases
 from tests.wire.contract import check_stream
+from tests.wire.cuts import cut
 
 CASES = all_cases()
 #: Less than an event is long, so that most events are cut somewhere in each play.
 STRIDE = 61
 case_of = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(places), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 @case_of

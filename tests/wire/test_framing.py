@@ -1,6 +1,5 @@
 """Event streams that leave something out, and JSON where an event stream should be."""
 
-import itertools
 import json
 from typing import Any
 
@@ -10,15 +9,11 @@ from hypothesis import strategies as st
 
 from proxy.wire.framing import DONE, MAX_BLANK, JSONDecoder, TolerantDecoder, decoder, is_object, split
 from proxy.wire.sse import BOM, Event
+from tests.wire.cuts import cut
 from tests.wire.effort import bytes_allocated, bytes_looked_at, pieces_of
 
 Decoder = type[TolerantDecoder] | type[JSONDecoder]
 BOTH = pytest.mark.parametrize("kind", [TolerantDecoder, JSONDecoder])
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def read(kind: Decoder, pieces: list[bytes], limit: int = 0) -> tuple[list[Event], dict[str, int]]:

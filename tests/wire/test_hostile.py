@@ -15,7 +15,8 @@ from proxy.wire.requests import Endpoint, Request
 from proxy.wire.rewriter import StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN, all_cases
 from tests.wire.contract import check_stream
-from tests.wire.test_rewriter import CHAT, ENDS, cut, rewrite
+from tests.wire.cuts import cut
+from tests.wire.test_rewriter import CHAT, ENDS, rewrite
 
 FIXTURES = [case for case in all_cases() if not case.facts.get("switches")]
 PIECES = [

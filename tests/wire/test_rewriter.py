@@ -17,6 +17,7 @@ from proxy.wire.requests import Endpoint, Request
 from proxy.wire.rewriter import StreamReport, StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN
 from tests.wire.contract import Answer, check_stream
+from tests.wire.cuts import cut
 from tests.wire.deviations import Deviant, deviant
 
 PLAN = compile_plan()
@@ -40,11 +41,6 @@ def rewrite(
     assert (rewriter.failure is None) == (rewriter.report.outcome == "complete")
     assert rewriter.opened == any(not frame.startswith(b'data: {"error":') for frame in frames)
     return b"".join(frames), rewriter.report
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def assert_means(answer: Answer, given: Deviant) -> None:

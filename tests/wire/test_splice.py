@@ -18,9 +18,10 @@ from proxy.wire.repairs import CATALOGUE
 from proxy.wire.requests import Endpoint, Request
 from proxy.wire.rewriter import StreamReport, StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN, Case, all_cases
+from tests.wire.cuts import cut
 from tests.wire.deviations import Deviant, deviant
 from tests.wire.test_hostile import REQUESTS, mutated
-from tests.wire.test_rewriter import CHAT, ENDS, PLAN, cut
+from tests.wire.test_rewriter import CHAT, ENDS, PLAN
 
 CASES = all_cases()
 COMPLETIONS = replace(CHAT, endpoint=Endpoint.COMPLETIONS)

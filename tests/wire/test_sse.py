@@ -1,6 +1,5 @@
 """The event stream against the WHATWG HTML standard, 9.2.5 and 9.2.6."""
 
-import itertools
 import re
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.wire.sse import Event, EventDecoder, encode
+from tests.wire.cuts import cut
 from tests.wire.effort import bytes_allocated, bytes_looked_at, pieces_of
 
 
@@ -84,11 +84,6 @@ ENDED = st.tuples(LINES, st.sampled_from([b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r
     b"".join
 )
 streams = st.lists(ENDED | st.sampled_from(PIECES) | st.binary(max_size=3), max_size=25).map(b"".join)
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    edges = [0, *sorted(min(place, len(data)) for place in places), len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def seen(events: list[Event]) -> list[tuple[str, str]]:

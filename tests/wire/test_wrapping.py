@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from proxy.wire.framing import TolerantDecoder
 from proxy.wire.sse import Event, EventDecoder
 from proxy.wire.wrapping import QuickDecoder
+from tests.wire.cuts import cut
 from tests.wire.effort import bytes_looked_at, pieces_of
-from tests.wire.test_sse import cut, streams
+from tests.wire.test_sse import streams
 
 #: An event with its surroundings, and what they are counted as.
 WAYS = {
