@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.scripted import reset, soon
+from tests.scripted import PATIENCE, reset, soon
 
 
 @dataclass
@@ -116,3 +116,14 @@ class PlainClient:
     async def closed(self) -> bytes:
         """Wait until the server has closed; return what it sent before."""
         return await soon(self.reader.read())
+
+
+async def refused(url: str) -> None:
+    """Wait until nobody listens any more."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                async with PlainClient(url):
+                    await asyncio.sleep(0)
+            except ConnectionError:
+                return

@@ -29,8 +29,8 @@ from tests.server import (
     test_tls,
     test_tracing,
 )
+from tests.server.operating import get
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
-from tests.server.test_admin import get
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)

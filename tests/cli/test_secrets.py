@@ -17,8 +17,8 @@ import pytest
 from tests.cli.serving import ROOT, Served, serving
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
+from tests.server.operating import get
 from tests.server.streams import ONE, PATH, QUESTION, ROLE, WHOLE
-from tests.server.test_admin import get
 
 #: What stands in each of them; a plain search finds it, however it is quoted, cut or put together.
 SECRET = "s3cr3t"

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.serving import serving
-from tests.plain_client import PlainClient
+from tests.plain_client import PlainClient, refused
 from tests.scripted import LAST_CHUNK, PATIENCE, STREAM_HEAD, Scripted, chunk, soon
-from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
-from tests.server.test_admin import get
-from tests.server.test_doors import begin, held
-from tests.server.test_stopping import refused
+from tests.server.operating import get
+from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, begin, error_of, held, serves, stays
 
 pytestmark = pytest.mark.parametrize("workers", [1, 2])
 STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)

@@ -15,10 +15,9 @@ import trustme
 from tests.cli.serving import Served, serving, start
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, PATIENCE, STREAM_HEAD, Scripted, chunk, soon
-from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
-from tests.server.test_admin import get, ready
-from tests.server.test_doors import begin, held
-from tests.server.test_tls import Papers
+from tests.server.operating import get, ready
+from tests.server.papers import Papers
+from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, begin, error_of, held, serves, stays
 
 STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)
 BEGUN = stays(STREAM_HEAD, chunk(ROLE))

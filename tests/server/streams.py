@@ -1,10 +1,11 @@
-"""A stream that needs no repair, event by event, and scripts that send it or spoil it."""
+"""A stream that needs no repair, event by event, scripts that send it or spoil it, and how one is begun."""
 
 import asyncio
 import json
 from contextlib import suppress
 
-from tests.scripted import Script, Talk
+from tests.plain_client import PlainClient
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
 
 PATH = "/v1/chat/completions"
 QUESTION = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Count to 3."}]}
@@ -58,6 +59,21 @@ def stays(*data: bytes) -> Script:
         await talk.closed()
 
     return script
+
+
+async def held(talk: Talk) -> None:
+    """Answer a request with a stream that ends when the test wants it to."""
+    await talk.receive()
+    await talk.send(STREAM_HEAD, chunk(ROLE))
+    await soon(talk.go.wait())
+    await talk.send(chunk(STOP + DONE), LAST_CHUNK)
+
+
+async def begin(client: PlainClient) -> None:
+    """Ask for a stream, and see it begin."""
+    await client.post(PATH, QUESTION)
+    assert (await client.head()).status == 200
+    assert await client.chunk() == ROLE
 
 
 def error_of(frame: bytes) -> dict[str, object]:

@@ -2,17 +2,14 @@
 
 import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 import structlog
 
 from proxy.server import access_log, service
-from proxy.server.app import Proxy
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, chunk, soon
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, chunk, soon
+from tests.server.operating import Log, logging
 from tests.server.running import running
 from tests.server.streams import (
     DONE,
@@ -32,31 +29,6 @@ JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 STREAM = (STREAM_HEAD, *(chunk(data) for data in WHOLE), LAST_CHUNK)
 #: What must never be in a log, wherever it stands in a request or its answer.
 KEY, PROMPT, ANSWER, QUERY = "sk-secret-key", "secret-prompt", "secret-answer", "secret-query"
-
-
-class Log(io.StringIO):
-    """What a proxy logs, as JSON."""
-
-    def lines(self, event: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.getvalue().splitlines()]
-        return [line for line in lines if line["event"] == event]
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """The line of the only request."""
-        (line,) = self.lines("request")
-        return line
-
-
-@asynccontextmanager
-async def logging(
-    *scripts: Script, level: str = "info", **settings: Any
-) -> AsyncIterator[tuple[Log, Proxy, PlainClient]]:
-    log = Log()
-    async with Scripted(*scripts) as upstream:
-        settings = {"log": {"format": "json", "level": level}} | settings
-        async with running(upstream, logged=log, **settings) as proxy, PlainClient(proxy.url) as client:
-            yield log, proxy, client
 
 
 async def test_line_of_a_stream():

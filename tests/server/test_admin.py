@@ -15,30 +15,9 @@ from proxy.errors import CannotListen
 from proxy.server.app import Proxy
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, PATIENCE, STREAM_HEAD, Scripted, chunk, soon
+from tests.server.operating import ADMIN, LIVES, NEVER, get, ready
 from tests.server.running import configured, running
-from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, serves, stays
-
-ADMIN = {"port": 0}
-LIVES = serves(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
-NEVER = {"interval": 0}
-
-
-async def get(url: str | None, path: str) -> tuple[int, str]:
-    """Ask for a page of the admin listener."""
-    assert url is not None
-    async with PlainClient(url) as client:
-        await client.request("GET", path)
-        head = await client.head()
-        return head.status, (await client.body(head)).decode()
-
-
-async def ready(url: str | None, *, expected: int) -> str:
-    """Ask for readiness until the answer has the status that must come; return its body."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            status, body = await get(url, "/readyz")
-            if status == expected:
-                return body
+from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, stays
 
 
 async def test_healthz_whatever_the_upstream_does():

@@ -5,23 +5,9 @@ import asyncio
 import pytest
 
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
+from tests.scripted import STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import running
-from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP
-
-
-async def held(talk: Talk) -> None:
-    """Answer a request with a stream that ends when the test wants it to."""
-    await talk.receive()
-    await talk.send(STREAM_HEAD, chunk(ROLE))
-    await soon(talk.go.wait())
-    await talk.send(chunk(STOP + DONE), LAST_CHUNK)
-
-
-async def begin(client: PlainClient) -> None:
-    await client.post(PATH, QUESTION)
-    assert (await client.head()).status == 200
-    assert await client.chunk() == ROLE
+from tests.server.streams import PATH, QUESTION, ROLE, begin, held
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", PATH), ("GET", "/file"), ("GET", "/v1/models")])

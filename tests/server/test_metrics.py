@@ -4,9 +4,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, chunk, soon
+from tests.server.operating import ADMIN, NEVER, get
 from tests.server.running import running
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, THREE, TWO, serves
-from tests.server.test_admin import ADMIN, NEVER, get
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, Received, Scripted, Talk, chunk, soon
+from tests.server.operating import Log
 from tests.server.running import running, talking
 from tests.server.streams import serves
-from tests.server.test_access_log import Log
 
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 FORM = {"Content_Type": "multipart/form-data; boundary=x"}

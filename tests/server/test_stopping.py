@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.server.app import Proxy
-from tests.plain_client import PlainClient
+from tests.plain_client import PlainClient, refused
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.running import running
-from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
+from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, begin, error_of, serves, stays
 
 LONG = "20s"
 SHORT = "50ms"
@@ -35,23 +35,6 @@ async def served(script: Script, drain: str) -> AsyncIterator[tuple[Scripted, Pr
         PlainClient(proxy.url) as client,
     ):
         yield upstream, proxy, client
-
-
-async def begin(client: PlainClient) -> None:
-    await client.post(PATH, QUESTION)
-    assert (await client.head()).status == 200
-    assert await client.chunk() == ROLE
-
-
-async def refused(url: str) -> None:
-    """Wait until nobody listens any more."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                async with PlainClient(url):
-                    await asyncio.sleep(0)
-            except ConnectionError:
-                return
 
 
 async def test_stream_that_runs_may_end():
