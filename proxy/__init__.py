@@ -4,7 +4,7 @@ The house, from the roof down; a floor imports only from the floors below it,
 and a test walks the imports to keep it so.
 
     cli       commands, and nothing that a command does
-    server    the only rooms that know aiohttp: relay, upstream, admin
+    server    what serves, with aiohttp: processes, relays, upstreams, the operator's side
     config    the file an operator writes, as validated objects
     wire      parser, rewriter, catalogue of repairs: bytes in, bytes out, no I/O
     errors    every exception, and OpenAI's error body

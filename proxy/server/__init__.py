@@ -1,4 +1,4 @@
-"""The rooms that know aiohttp: one socket to the client, one to the upstream, a rewriter between.
+"""What serves, with aiohttp: one socket to the client, one to the upstream, a rewriter between.
 
 The process
 
@@ -27,7 +27,7 @@ A request comes in
     doors               what it passes before it is served
     auth                the clients' keys
     cors                web pages that may call
-    paths               paths that may be asked for
+    paths               where it goes at its upstream, and whether it may
     forwarding          whom it comes from, as the upstream is told
     headers             header fields that travel through a proxy
     body                its body, as it comes

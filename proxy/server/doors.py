@@ -14,8 +14,7 @@ from proxy.server.body import PATIENCE
 from proxy.server.cors import METHODS, Cors
 from proxy.server.forwarding import Forwarding
 from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
-from proxy.server.passthrough import target_of
-from proxy.server.paths import check_target
+from proxy.server.paths import check_target, target_of
 from proxy.server.places import Places
 from proxy.server.record import record_of
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from proxy.config.routes import Route, Routes
 from proxy.server.body import incoming, read_whole
 from proxy.server.headers import TOWARDS_UPSTREAM
-from proxy.server.passthrough import aim, target_of
+from proxy.server.paths import aim, target_of
 from proxy.server.record import record_of
 from proxy.wire.model_name import rename_model
 from proxy.wire.model_places import FormModel, boundary_of, model_in_query, rename_in_query

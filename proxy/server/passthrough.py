@@ -3,7 +3,6 @@
 import socket
 import struct
 from collections.abc import AsyncIterable
-from typing import Final
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
@@ -12,10 +11,9 @@ from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.body import incoming
 from proxy.server.headers import end_to_end, towards_upstream
+from proxy.server.paths import target_of
 from proxy.server.record import record_of
 from proxy.server.upstream import Upstream
-
-_TARGET: Final = web.RequestKey[str]("target")
 
 
 async def pass_through(
@@ -94,18 +92,3 @@ def break_off(request: web.Request, response: web.StreamResponse) -> None:
     no_lingering = struct.pack("ii", 1, 0)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_lingering)
     transport.abort()
-
-
-def aim(request: web.Request, target: str) -> None:
-    """Let a request go to another path and query than it says."""
-    request[_TARGET] = target
-
-
-def target_of(request: web.Request) -> str:
-    """Return the path and query, encoded as the client has sent them; they begin with a slash."""
-    if _TARGET in request:
-        return request[_TARGET]
-    if request.raw_path.startswith("/"):
-        return request.raw_path
-    target = request.rel_url.raw_path_qs  # a whole URL stood there; the host in it is ours
-    return target if target.startswith("/") else f"/{target}"

@@ -14,7 +14,8 @@ from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.failures import error_response
 from proxy.server.headers import Headers, asking_uncompressed, without_body
-from proxy.server.passthrough import pass_answer, target_of
+from proxy.server.passthrough import pass_answer
+from proxy.server.paths import target_of
 from proxy.server.record import record_of
 from proxy.server.silence import Patience, Silence
 from proxy.server.stopping import stopped

@@ -15,7 +15,8 @@ from proxy.server.body import read_whole
 from proxy.server.destination import destination
 from proxy.server.models import ModelList
 from proxy.server.names import Names
-from proxy.server.passthrough import aim, pass_through, target_of
+from proxy.server.passthrough import pass_through
+from proxy.server.paths import aim, target_of
 from proxy.server.record import record_of
 from proxy.server.relay import StreamRelay
 from proxy.server.websocket import is_websocket, pass_websocket

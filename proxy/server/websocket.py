@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from proxy.server.headers import towards_upstream
-from proxy.server.passthrough import target_of
+from proxy.server.paths import target_of
 from proxy.server.upstream import LARGEST_MESSAGE, Upstream, UpstreamSocket
 
 #: What belongs to the handshake of one connection (RFC 6455, section 11.3).

@@ -14,7 +14,8 @@ from proxy.server.answer import Answer
 from proxy.server.destination import Destination
 from proxy.server.failures import error_response
 from proxy.server.headers import asking_uncompressed, without_body
-from proxy.server.passthrough import pass_answer, target_of
+from proxy.server.passthrough import pass_answer
+from proxy.server.paths import target_of
 from proxy.server.record import record_of
 from proxy.server.silence import LAST_WORD
 from proxy.wire.bodies import rewrite_body
