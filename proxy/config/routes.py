@@ -64,7 +64,9 @@ class Routes:
         """
         if not model:
             if self._without_model is None:
-                raise InvalidRequest("The request names no model.", param="model")
+                raise InvalidRequest(
+                    "The request names no model, and none is served here without.", param="model"
+                )
             return self._without_model
         if (route := self._exact.get(model)) is not None:
             return route

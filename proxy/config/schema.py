@@ -21,7 +21,8 @@ CATCH_ALL = "*"
 
 Port = Annotated[int, Field(ge=0, le=65535), WHOLE]
 Count = Annotated[int, Field(ge=0), WHOLE]
-Processes = Annotated[int, Field(ge=1), WHOLE]
+#: More than any machine has processors for: a slip of the pen must not use all of its memory.
+Processes = Annotated[int, Field(ge=1, le=1024), WHOLE]
 Switches = Mapping[str, Switch]
 
 

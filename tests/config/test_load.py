@@ -109,6 +109,7 @@ def test_every_mistake_at_once_sorted_by_line(mistakes: Mistakes) -> None:
         ("admin: {prt: 1}", "admin.prt: unknown key (did you mean port?)"),
         ("admin: false", "admin: must be a mapping of keys and values, not text"),
         ("workers: 0", "workers: must be at least 1, not '0'"),
+        ("workers: 100000000", "workers: must be at most 1024, not '100000000'"),
         ("workers: many", "workers: must be a whole number, not 'many'"),
         (f"workers: {'1' * 5000}", f"workers: must be a whole number, not '{'1' * 60}…'"),
         ("models: []", "models: must be a mapping of keys and values, not a list"),
