@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Final, NoReturn
 
 import click
@@ -17,6 +18,9 @@ from proxy import __version__
 from proxy.errors import ConfigurationError, StraightwireError
 
 COMMANDS: Final = ("serve", "demo", "config", "health", "repairs")
+
+#: A configuration; whether it can be read is told as all else that is wrong with it.
+FILE: Final = click.Path(path_type=Path, readable=False)
 
 DONE: Final = 0
 FAILED: Final = 1

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from proxy.cli import FILE
 from proxy.cli.serve import load_configuration
 from proxy.config.load import json_schema
 from proxy.errors import ConfigurationError
-from proxy.server.tls import mistakes
+from proxy.server.trial import mistakes
 
 
 @click.group()
@@ -17,7 +18,7 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("path", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("path", type=FILE, metavar="FILE")
 def check(path: Path) -> None:
     """Tell every mistake in FILE, with its line and a hint.
 

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from proxy.cli import FILE
 from proxy.config.load import load
 from proxy.config.schema import Admin
 
@@ -18,7 +19,7 @@ NOT_ASKED = "http://not.asked"
 
 
 @click.command(short_help="Ask whether a running proxy is ready.")
-@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help="The configuration.")
+@click.option("--config", "path", type=FILE, metavar="FILE", help="The configuration.")
 def command(path: Path | None) -> None:
     """Ask the admin listener's /readyz; exit 0 where it is ready, else 1.
 

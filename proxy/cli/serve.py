@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from proxy.cli import FILE
 from proxy.config.load import load
 from proxy.config.schema import Configuration
 from proxy.server.process import run
@@ -33,7 +34,7 @@ def load_configuration(path: Path | None, overrides: dict[str, Any]) -> Configur
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help="The configuration.")
+@click.option("--config", "path", type=FILE, metavar="FILE", help="The configuration.")
 @click.option("--upstream", metavar="URL", help="The server behind; enough without a file.")
 @click.option("--listen", metavar="HOST:PORT", help="Where clients connect. [default: 127.0.0.1:8081]")
 @click.option("--workers", type=int, metavar="N", help="Processes. [default: 1]")

@@ -2,6 +2,7 @@
 
 The process
 
+    trial               what only shows when a configuration is put to use
     process             the one that was started: its signals, its exit status, and what runs in it
     loop                the event loop that serves clients
     garbage             Python's search for cyclic garbage, held back

@@ -37,7 +37,7 @@ def bind(host: str, port: int, *, path: Path | None = None, shared: bool = False
     try:
         return [_bind_path(path)] if path is not None else _bind_addresses(host, port, shared=shared)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         raise CannotListen(f"cannot listen on {path or f'{host}:{port}'}: {reason}") from error
 
 

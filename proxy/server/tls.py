@@ -1,11 +1,10 @@
 """TLS: towards upstreams, and in front, with the certificates that the configuration names."""
 
 import ssl
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from proxy.config.schema import Configuration, ListenTls, UpstreamTls
+from proxy.config.schema import ListenTls, UpstreamTls
 from proxy.errors import ConfigurationError
 
 #: An encrypted key must not make the start wait at a terminal for a password that nobody types.
@@ -51,23 +50,6 @@ def renew(context: ssl.SSLContext, tls: ListenTls) -> None:
     """
     _load(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), tls.certificate, tls.key, "listen.tls")
     _load(context, tls.certificate, tls.key, "listen.tls")
-
-
-def mistakes(configuration: Configuration) -> list[str]:
-    """Return what keeps a configuration's certificates, keys and authorities from use, with their places."""
-    tries = [partial(in_front, configuration.listen.tls)] if configuration.listen.tls else []
-    tries += [
-        partial(towards, upstream.tls, f"upstreams.{name}.tls")
-        for name, upstream in configuration.upstreams.items()
-        if upstream.base.startswith("https:")
-    ]
-    found: list[str] = []
-    for attempt in tries:
-        try:
-            attempt()
-        except ConfigurationError as error:
-            found += error.mistakes
-    return found
 
 
 def _load(context: ssl.SSLContext, certificate: Path, key: Path | None, place: str) -> None:

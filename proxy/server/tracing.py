@@ -80,15 +80,23 @@ class Tracing:
                 await closed.wait()
 
 
-def _provider() -> "TracerProvider":
+def require() -> None:
+    """Raise ConfigurationError where the packages of the extra are not there."""
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace.export  # noqa: F401 - to see whether it is there
     except ImportError as error:
         raise ConfigurationError(
             "tracing: needs packages that are not installed; pip install 'straightwire[otel]', or write false"
         ) from error
+
+
+def _provider() -> "TracerProvider":
+    require()
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider

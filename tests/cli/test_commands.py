@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from proxy import __version__
+from proxy import __version__, cli
 from proxy.wire.repairs import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
@@ -151,6 +151,16 @@ def test_config_check_tells_of_certificates_that_are_none(tmp_path):
     assert upstream == f"{file}: upstreams.local.tls.ca: {file} holds no PEM certificates"
 
 
+def test_config_check_tells_of_packages_that_are_not_there(tmp_path):
+    file = tmp_path / "straightwire.yaml"
+    file.write_text("upstreams: {local: {url: http://127.0.0.1:9}}\ntracing: true\n")
+    (tmp_path / "opentelemetry.py").write_text("")  # a module in the place of the package
+    ran = straightwire("config", "check", str(file), PYTHONPATH=str(tmp_path))
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"{file}: tracing: needs packages that are not installed; ")
+    assert len(ran.stderr.splitlines()) == 1
+
+
 def test_config_check_of_the_example():
     ran = straightwire("config", "check", "config.example.yaml")
     assert (ran.returncode, ran.stdout) == (0, "config.example.yaml: correct. Upstreams: local.\n")
@@ -188,6 +198,19 @@ def test_serve_with_a_file_that_is_not_there_is_wrong_usage():
     assert ran.returncode == 2
     assert ran.stderr.startswith("nowhere.yaml")
     assert len(ran.stderr.splitlines()) == 1
+
+
+def test_whether_a_file_can_be_read_shows_when_it_is_read(monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # root would be allowed all
+    file = str(ROOT / "config.example.yaml")
+    cli.straightwire.main(["config", "check", file], standalone_mode=False)
+    assert capsys.readouterr().out.startswith(f"{file}: correct.")
+
+
+def test_name_that_no_address_has_is_one_line():
+    ran = straightwire("serve", "--upstream", "http://127.0.0.1:9", "--listen", "nowhere.invalid:1")
+    assert ran.returncode == 1
+    assert re.fullmatch(r"straightwire: cannot listen on nowhere\.invalid:1: [A-Z][^\[\n]+\n", ran.stderr)
 
 
 def test_health_without_a_proxy_fails_with_one_line():
