@@ -65,18 +65,18 @@ async def read_whole(request: web.Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _more(content: StreamReader, patience: float) -> bytes:
-    if content.is_eof():
-        return await content.readany()
-    async with asyncio.timeout(patience or None):
-        return await content.readany()
-
-
 async def expect_nothing(_request: web.Request) -> None:
     """Leave `Expect` alone until the body is wanted, in the place of aiohttp's own answer.
 
     So a request that is refused need not send it (RFC 9110, section 10.1.1).
     """
+
+
+async def _more(content: StreamReader, patience: float) -> bytes:
+    if content.is_eof():
+        return await content.readany()
+    async with asyncio.timeout(patience or None):
+        return await content.readany()
 
 
 async def _ask_for(request: web.Request) -> None:

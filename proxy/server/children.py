@@ -72,6 +72,8 @@ class Child:
         self._children = children
         self._totals = totals
         self._process: subprocess.Popen[bytes]
+        self._end: asyncio.Future[int]  # of the process
+        self._listening: asyncio.Task[None]
         self._channel: Channel | None = None
         self._configuration: Configuration
         self._draining = False

@@ -21,7 +21,6 @@ _TOO_MANY: Final = "Too many headers"
 _SERVER: Final = "straightwire"
 #: The most that is repeated of what aiohttp has against a request, in characters.
 _SHOWN: Final = 100
-
 #: Seconds, for which aiohttp has no other word: ten years.
 _FOR_EVER: Final = 3.2e8
 

@@ -19,7 +19,6 @@ from proxy.server.record import Record
 #: Upper limits of the classes for what takes as long as a model does, in seconds.
 _LIMITS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
-
 _Labelled = TypeVar("_Labelled", Counter, Histogram)
 
 

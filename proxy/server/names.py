@@ -21,7 +21,6 @@ from proxy.wire.requests import model_of
 #: How much of a form is held until its model has come, in bytes; some clients send the file first, and
 #: OpenAI takes files of 25 MB.
 _MOST_HELD: Final = 2**25
-
 #: What is handed on of it at a time, in bytes.
 _PIECE: Final = 2**16
 

@@ -63,9 +63,7 @@ class ChunkMachine:
             changed |= run(steps.envelope, stream, chunk)
         if reports or stream.request.include_usage:
             changed |= run(steps.usage, stream, chunk)
-        if stream.whole:
-            changed |= run(steps.numbers, stream, chunk)
-        if len(choices) > 1:
+        if stream.whole or len(choices) > 1:
             changed |= run(steps.numbers, stream, chunk)
         kept: list[Choice] = []
         finishing: list[Choice] = []

@@ -80,7 +80,7 @@ async def test_client_leaves_while_it_still_sends_its_request():
         await client.send(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{" % PATH.encode())
         await client.leave()
 
-        assert upstream.talks == []
+    assert upstream.talks == []  # looked at when all is over: it might be asked late
 
 
 async def test_others_are_served_after_a_client_has_left():

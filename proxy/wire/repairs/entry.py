@@ -33,7 +33,7 @@ class Scope(enum.Enum):
     ENVELOPE = "identity"  # (chunk, stream)
     USAGE = "usage"  # (chunk, stream)
     INDEX = "choice index"  # (choice, position, stream), only where it is not the 0 of a lone choice
-    NUMBERS = "choice numbers"  # (body or chunk, stream), in streams only where there are several choices
+    NUMBERS = "choice numbers"  # (body or chunk, stream), in streams for several choices, or a whole body
     ITEM = "items of a list"  # (item, position, stream), an embedding or a model
     TEXT = "text"  # (choice, state, stream), only where a code point is cut
     CHOICE = "choices"  # (choice, state, stream)
