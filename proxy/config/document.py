@@ -256,6 +256,10 @@ class _Reader:
 def _explain(error: yaml.MarkedYAMLError) -> str:
     """Say what is wrong with the YAML, without words from it: they may be part of a key."""
     problem = (error.problem or "").removeprefix("found ")
+    if "'\\t'" in problem:
+        return "is not YAML: a tab; indent with spaces"
+    if "mapping values" in problem:
+        return "is not YAML: a key that cannot stand here; indent it, or quote text with ': '"
     if "alias" in problem:
         return "is not YAML: an alias (*) without its anchor (&); quote text that begins with *"
     if "anchor" in f"{error.context}":

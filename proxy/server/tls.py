@@ -58,10 +58,12 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path | None, place: s
     except (ssl.SSLError, OSError, ValueError) as error:
         raise ConfigurationError(
             f"{place}: {certificate} and {key or 'itself'} are no certificate with its key, both PEM and the"
-            f" key not encrypted: {_reason(error)}"
+            f" key not encrypted{_reason(error)}"
         ) from error
 
 
 def _reason(error: Exception) -> str:
-    known = isinstance(error, ssl.SSLError) and error.reason
-    return str(known or error).lower().replace("_", " ")
+    if not isinstance(error, ssl.SSLError):
+        return f": {error}"
+    # What OpenSSL has no word for, it calls by a line of its own source.
+    return f": {error.reason.lower().replace('_', ' ')}" if error.reason else ""

@@ -148,6 +148,7 @@ def test_config_check_tells_of_certificates_that_are_none(tmp_path):
     assert ran.stdout == ""
     listen, upstream = ran.stderr.splitlines()
     assert listen.startswith(f"{file}: listen.tls: {file} and itself are no certificate with its key")
+    assert ".c:" not in listen, "a line of OpenSSL's source"
     assert upstream == f"{file}: upstreams.local.tls.ca: {file} holds no PEM certificates"
 
 

@@ -76,8 +76,11 @@ def test_a_number_too_large_for_json(number: str, mistakes: Mistakes) -> None:
         ("a: b\n\nc: \0", "config.yaml:3: holds a NUL byte; it must be text in UTF-8"),
         ("a: b\nc: \x07", "config.yaml:2: holds a control character"),
         ("a: b\nc: {d: e", "config.yaml:2: is not YAML: expected ',' or '}', but got '<stream end>'"),
-        ("a: b\n c: d", "config.yaml:2: is not YAML: mapping values are not allowed here"),
-        ("a:\n\tb: c", "config.yaml:2: is not YAML: character '\\t' that cannot start any token"),
+        (
+            "a: b\n c: d",
+            "config.yaml:2: is not YAML: a key that cannot stand here; indent it, or quote text with ': '",
+        ),
+        ("a:\n\tb: c", "config.yaml:2: is not YAML: a tab; indent with spaces"),
         ('a: b\nc: "', "config.yaml:2: is not YAML: unexpected end of stream"),
         ("a: b\n--- \nc: d", "config.yaml:2: holds a second document (---); one file, one configuration"),
         (
