@@ -114,6 +114,7 @@ class ChoiceState:
         finished_with_text: its finish reason came beside a delta, at least once.
         holder: the chunk that brought the reason and nothing else.
         owes_role: the role must leave in a frame of its own before the next delta.
+        said: the texts of a delta that have said anything so far, by their keys.
         text: its content so far, kept only where calls are possible and text may be repeated.
         halves: by the delta's key, the first half of a code point whose second is still to come;
             `function_call` stands for the arguments of a legacy call.
@@ -134,6 +135,7 @@ class ChoiceState:
     finished_with_text: bool = False
     owes_role: bool = False
     previews: Previews = field(default_factory=Previews)
+    said: set[str] = field(default_factory=set)
     text: list[str] = field(default_factory=list)
     halves: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)

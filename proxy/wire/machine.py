@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
 from proxy.wire.calls import Fragment
-from proxy.wire.chunk import Choice, ChoiceState, Chunk, Phase, StreamState, says_something
+from proxy.wire.chunk import TEXTS, Choice, ChoiceState, Chunk, Phase, StreamState, says_something
 from proxy.wire.endings import Endings
 from proxy.wire.frames import FrameWriter
 from proxy.wire.plan import Plan, run, run_on_choice
@@ -112,6 +112,9 @@ class ChunkMachine:
             if result:
                 stream.count(name)
                 outcome = max(outcome, result)
+        if self._is_chat:
+            delta = choice["delta"]
+            state.said.update(key for key in delta if key in TEXTS and delta[key])
         if state.phase is Phase.AWAITING_ROLE:
             self._endings.begin(state)
         return max(outcome, self._settle(choice, state))
@@ -208,7 +211,7 @@ class ChunkMachine:
 
     def _well_shaped(self, chunk: Chunk) -> bool:
         choices = chunk.get("choices")
-        if type(choices) is not list:
+        if type(choices) is not list or "error" in chunk:
             return False
         for choice in choices:
             if type(choice) is not dict:

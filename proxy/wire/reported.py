@@ -41,8 +41,9 @@ def is_error(value: dict[str, Any]) -> bool:
         return False
     if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
         return True
-    if value.get("error", False) not in (None, False):  # an error that is empty is one all the same
-        return True
+    reports_usage = isinstance(value.get("choices"), list) and bool(value.get("usage"))
+    if value.get("error", False) not in (None, False) and not reports_usage:
+        return True  # an error that is empty is one all the same
     if value.get("choices") is not None:
         return False
     signs = any(isinstance(value.get(key), str | list) for key in ERROR_SIGNS)

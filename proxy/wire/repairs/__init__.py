@@ -13,6 +13,7 @@ from proxy.wire.repairs import (
     call_arrays,
     calls,
     choices,
+    completions,
     embeddings,
     errors,
     finish,
@@ -31,6 +32,7 @@ from proxy.wire.repairs.entry import Repair, Scope
 ORDER: Final[tuple[Repair, ...]] = (
     *framing.REPAIRS,
     *shape.REPAIRS,
+    *completions.REPAIRS,
     *identity.REPAIRS,
     *usage.REPAIRS,
     *text.REPAIRS,

@@ -2,11 +2,10 @@
 
 from typing import Any, Final
 
-from proxy.errors import UpstreamMalformed
-from proxy.wire.chunk import Chunk, StreamState
+from proxy.wire.chunk import TEXTS, Chunk, StreamState
 from proxy.wire.repairs.entry import (
     CHAT,
-    COMPLETIONS,
+    CLIENT,
     FORM,
     KEPT,
     REPAIRED,
@@ -19,7 +18,8 @@ from proxy.wire.repairs.entry import (
 CHOICE_SIGNS: Final = frozenset({"index", "delta", "message", "text", "logprobs", "finish_reason"})
 
 
-def _choices(chunk: Chunk) -> list[dict[str, Any]]:
+def choices_of(chunk: Chunk) -> list[dict[str, Any]]:
+    """The choices of a chunk that are objects; none where they are no list."""
     choices = chunk.get("choices")
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
@@ -28,6 +28,23 @@ def _is_numbered(entry: tuple[str, Any]) -> bool:
     """A choice under its number, as PHP writes lists with holes."""
     key, choice = entry
     return key.isdecimal() and key.isascii() and len(key) < 4 and isinstance(choice, dict)
+
+
+@repair(
+    "null-error",
+    scope=Scope.SHAPE,
+    basis=CLIENT,
+    wrong='{…,"choices":[…],"error":null}',
+    right='{…,"choices":[…]}',
+    breaks="openai-go takes any `error` key for an error and ends the stream",
+    sources=("foundry-local#273",),
+)
+def null_error(chunk: Chunk, stream: StreamState) -> Outcome:
+    """Remove the `error` of a chunk that reports none: it is null, false or empty."""
+    if "error" not in chunk:
+        return KEPT
+    del chunk["error"]
+    return REPAIRED
 
 
 @repair(
@@ -85,9 +102,39 @@ def null_choices(chunk: Chunk, stream: StreamState) -> Outcome:
 def message_beside_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     """Remove a `message` that is null or repeats the delta; of a whole body it is the message that counts."""
     outcome = KEPT
-    for choice in _choices(chunk):
+    for choice in choices_of(chunk):
         if "message" in choice and (choice.get("delta") is not None or choice["message"] is None):
             del choice["delta" if stream.whole and choice["message"] and "delta" in choice else "message"]
+            outcome = REPAIRED
+    return outcome
+
+
+@repair(
+    "message-after-deltas",
+    scope=Scope.SHAPE,
+    basis=FORM,
+    endpoints=CHAT,
+    wrong='"delta":{"content":"Hi"} … "choices":[{"message":{"content":"Hi"},"finish_reason":"stop",…}]',
+    right='"delta":{"content":"Hi"} … "choices":[{"index":0,"delta":{},"finish_reason":"stop"}]',
+    breaks="clients that take a message for a delta show all twice; others lose finish reason and usage",
+    sources=("OpenBitFun#792 (MiniMax)", "GoModel#1068", "hermes-browser-extension#11", "any-llm#657"),
+)
+def message_after_deltas(chunk: Chunk, stream: StreamState) -> Outcome:
+    """Take from the whole message that ends a stream of deltas only what they have not said."""
+    outcome = KEPT
+    if "message-instead-of-delta" in stream.repairs:
+        return outcome  # a server whose deltas are called messages
+    for choice in choices_of(chunk):
+        index, message = choice.get("index"), choice.get("message")
+        state = stream.choices.get(index if type(index) is int else 0)
+        ends = choice.get("finish_reason") or chunk.get("object") == "chat.completion"
+        if ends and state and state.said and choice.get("delta") is None and isinstance(message, dict):
+            del choice["message"]
+            choice["delta"] = {
+                key: message[key] for key in TEXTS if message.get(key) and key not in state.said
+            }
+            if message.get("tool_calls") and not state.made_calls:
+                choice["delta"]["tool_calls"] = message["tool_calls"]
             outcome = REPAIRED
     return outcome
 
@@ -106,7 +153,7 @@ def message_beside_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 def message_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     """Call a choice's `message` what it is in a stream: its delta."""
     outcome = KEPT
-    for choice in _choices(chunk):
+    for choice in choices_of(chunk):
         if choice.get("delta") is None and isinstance(choice.get("message"), dict | str):
             message = choice.pop("message")
             choice["delta"] = {"content": message} if isinstance(message, str) else message
@@ -127,7 +174,7 @@ def message_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 def string_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     """Put a delta that is only a string into `content`."""
     outcome = KEPT
-    for choice in _choices(chunk):
+    for choice in choices_of(chunk):
         if isinstance(choice.get("delta"), str):
             choice["delta"] = {"content": choice["delta"]}
             outcome = REPAIRED
@@ -147,7 +194,7 @@ def string_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 def text_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     """Put a chat choice's `text` into its delta."""
     outcome = KEPT
-    for choice in _choices(chunk):
+    for choice in choices_of(chunk):
         if choice.get("delta") is None and isinstance(choice.get("text"), str):
             choice["delta"] = {"content": choice.pop("text")}
             outcome = REPAIRED
@@ -168,7 +215,7 @@ def text_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 def missing_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     """Give a choice without a delta an empty one."""
     outcome = KEPT
-    for choice in _choices(chunk):
+    for choice in choices_of(chunk):
         if "delta" not in choice:
             choice["delta"] = {}
             outcome = REPAIRED
@@ -188,66 +235,22 @@ def missing_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 def null_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     """Make a null delta an empty one."""
     outcome = KEPT
-    for choice in _choices(chunk):
+    for choice in choices_of(chunk):
         if "delta" in choice and choice["delta"] is None:
             choice["delta"] = {}
             outcome = REPAIRED
     return outcome
 
 
-@repair(
-    "delta-instead-of-text",
-    scope=Scope.SHAPE,
-    basis=FORM,
-    endpoints=COMPLETIONS,
-    wrong='"choices":[{"index":0,"delta":{"content":" two"}}]',
-    right='"choices":[{"index":0,"text":" two"}]',
-    breaks="every completions client: the text is not seen",
-    sources=("inferred: a chat answer behind the completions path",),
-)
-def delta_instead_of_text(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Put a completion's `delta.content` or `message.content` into `text`."""
-    outcome = KEPT
-    for choice in _choices(chunk):
-        for key in ("delta", "message"):
-            if choice.get("text") is None and isinstance(choice.get(key), dict):
-                choice["text"] = choice.pop(key).get("content") or ""
-                outcome = REPAIRED
-    return outcome
-
-
-@repair(
-    "missing-text",
-    scope=Scope.SHAPE,
-    basis=FORM,
-    endpoints=COMPLETIONS,
-    wrong='"choices":[{"index":0,"finish_reason":"stop"}]',
-    right='"choices":[{"index":0,"text":"","finish_reason":"stop"}]',
-    breaks="LangChain, langchain.js, openai-python's callers that join texts: TypeError",
-    sources=("LocalAI#648", "litellm#11158"),
-    eras="B-T",
-)
-def missing_text(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Give a completion's choice without text an empty one, unless it is a body's and says nothing else."""
-    outcome = KEPT
-    for choice in _choices(chunk):
-        if choice.get("text") is None:
-            if stream.is_body and stream.request.endpoint in COMPLETIONS and not choice.get("finish_reason"):
-                raise UpstreamMalformed("The upstream sent a choice with nothing in it.")
-            choice["text"] = ""
-            outcome = REPAIRED
-    return outcome
-
-
 REPAIRS = (
+    null_error,
     missing_choices,
     null_choices,
     message_beside_delta,
+    message_after_deltas,
     message_instead_of_delta,
     string_delta,
     text_instead_of_delta,
     missing_delta,
     null_delta,
-    delta_instead_of_text,
-    missing_text,
 )
