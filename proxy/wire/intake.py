@@ -1,5 +1,6 @@
 """Events into chunks: tells chunks from errors, and both from all else that comes as an event."""
 
+import re
 from typing import Any, Final
 
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
@@ -16,6 +17,9 @@ WHOLE_CHAT: Final = "chat.completion"
 #: Where a choice keeps what it says.
 SAYING: Final = frozenset({"message", "delta", "text"})
 OPENING, CLOSING = b"{}"
+#: What an event begins with whose data is an event itself, and all of it.
+FIELD: Final = b"data:"
+INNER_FIELDS: Final = re.compile(rb"(?:data:\s*)+")
 
 
 class Intake:
@@ -122,6 +126,9 @@ class Intake:
     def _not_json(self, data: bytes) -> bool:
         """Take data that is no JSON: nothing, a sign of life, several objects, or an error's text."""
         word = data.strip()
+        if word.startswith(FIELD):
+            self._stream.count("data-in-data")
+            return self.receive(Event(INNER_FIELDS.sub(b"", word, count=1)))
         if not word:
             self._stream.count("empty-data")
         elif framing.says_done(word) or word.lower() == b"done":

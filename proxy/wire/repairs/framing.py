@@ -82,6 +82,15 @@ REPAIRS = (
         basis=CLIENT,
     ),
     _framing(
+        "data-in-data",
+        summary="Take a `data:` that is written twice for one.",
+        wrong='data: data: {"choices":[…]}',
+        right='data: {"choices":[…]}',
+        breaks="every client: a parse error at the first event",
+        sources=("openclaw#96497",),
+        basis=CLIENT,
+    ),
+    _framing(
         "missing-space",
         summary="Write the space after `data:`.",
         wrong="data:{…}",
