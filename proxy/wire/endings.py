@@ -38,6 +38,14 @@ class Endings:
         return bool(choices) and all(state.finish is not None for state in choices)
 
     @property
+    def only_begun(self) -> bool:
+        """A choice was finished beside its role, and said nothing: some servers finish with every chunk."""
+        return self._is_chat and any(
+            state.finished_with_text and not state.said and not state.made_calls
+            for state in self._stream.choices.values()
+        )
+
+    @property
     def calls_open(self) -> bool:
         """The arguments of a call were begun and are no complete value."""
         states = self._stream.choices.values()

@@ -220,7 +220,7 @@ class StreamRewriter:
 
     def _end_broken(self, error: UpstreamError | Stopped) -> None:
         """The body broke off. It is whole all the same if every choice had finished, and stayed so."""
-        begun = len(self._stream.choices) >= self._stream.request.choices
+        begun = len(self._stream.choices) >= self._stream.request.choices and not self._endings.only_begun
         if begun and self._endings.all_finished and not self._stream.early_finishes:
             self._stream.count("broken-after-finish")
             self._end_well()
