@@ -21,6 +21,7 @@ from proxy.server.direct import DirectConnection
 from proxy.server.direct_body import DirectBody
 from proxy.server.upstream_connection import HEADER_LIMIT, READ_AHEAD
 
+_UPGRADE: Final = HTTPStatus.SWITCHING_PROTOCOLS
 _METHODS: Final = frozenset({"GET", "POST"})
 #: What a target may hold that goes out as it came; aiohttp would cut off a fragment.
 _TARGET: Final = re.compile(r"/[!\"$-~]*")
@@ -143,7 +144,7 @@ class DirectRequests:
             connection.transport.write(request)
             connection.start_timeout()
             head, content = await connection.read()
-            while head.code < HTTPStatus.OK and head.code != HTTPStatus.SWITCHING_PROTOCOLS:
+            while HTTPStatus.CONTINUE <= head.code < HTTPStatus.OK and head.code != _UPGRADE:
                 head, content = await connection.read()
         except BaseException:
             lease.close()
