@@ -51,7 +51,7 @@ BUILTINS_NOT_IN_WIRE = {"__import__", "breakpoint", "eval", "exec", "input", "op
 #: Who may know aiohttp at all, and who may know its client.
 AIOHTTP_FLOORS = {"cli", "server", "demo"}
 CLIENT_MODULES = {
-    "proxy.server.answer",
+    "proxy.server.buffered_answer",
     "proxy.server.direct",
     "proxy.server.direct_request",
     "proxy.server.no_answer",

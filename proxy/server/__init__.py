@@ -54,6 +54,7 @@ The upstream
     sending             a request on its way: on which road, and whether once more
     upstream_connection a connection, and the pool of them
     answer              its answer, read as it comes
+    buffered_answer     the same, as aiohttp keeps it: the plain road
     answer_heads        heads of answers that cannot be used
     no_answer           why there is no answer
     locations           where it sends clients

@@ -5,7 +5,7 @@ body is a chunked event stream, its bytes go from the transport through a decode
 them, in one call. At the end aiohttp is given the last chunk, so that it takes the connection back.
 
 This leans on what aiohttp does not promise, so it is done only with versions that it has been tried with.
-With all others, and for all other bodies, `proxy.server.answer` is the road. Both are tested alike.
+With all others, and for all other bodies, `proxy.server.buffered_answer` is the road. Both are tested alike.
 """
 
 import asyncio
@@ -117,6 +117,12 @@ class DirectResponse(aiohttp.ClientResponse):
 
     body: DirectBody | None = None
 
+    def close(self) -> None:
+        """Close the connection at once: aiohttp would wait for the other side to take its leave, too."""
+        if self.connection is not None and self.connection.transport is not None:
+            self.connection.transport.abort()
+        super().close()
+
     async def start(self, connection: Lease) -> aiohttp.ClientResponse:
         """Wait for the head."""
         protocol = connection.protocol
@@ -129,28 +135,21 @@ class DirectResponse(aiohttp.ClientResponse):
 class DirectAnswer(Answer):
     """An answer whose body takes the fast road."""
 
-    def __init__(
-        self,
-        response: Reply,
-        host: str,
-        headers: Headers,
-        timeouts: Timeouts,
-        body: DirectBody,
-    ):
-        super().__init__(response, host, headers, timeouts)
+    def __init__(self, reply: Reply, host: str, headers: Headers, timeouts: Timeouts, body: DirectBody):
+        super().__init__(reply, host, headers, timeouts)
+        self._reply = reply
         self._body = body
         self._concluded = False
-
-    def _watch(self, protocol: aiohttp.client_proto.ResponseHandler) -> None:
-        """Do nothing: the body is told of every end itself."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None and self._concluded and not (self._body.over or self._body.kept):
-            self._body.await_end(self._response.close)
-        else:
-            await super().__aexit__(kind, error, trace)
+            self._body.await_end(self._reply.close)
+            return
+        if not self._body.ended:
+            self._reply.close()
+        await self._reply.__aexit__(kind, error, trace)
 
     def conclude(self) -> None:
         """Let the end of the body come by itself, so that the connection can be used again."""
@@ -181,5 +180,6 @@ class DirectAnswer(Answer):
 
     def give_up(self, failure: UpstreamError) -> None:
         """Close the connection; who waits, or reads next, gets `failure`."""
-        super().give_up(failure)
+        self._failure = failure
+        self._reply.close()
         self._body.break_off()

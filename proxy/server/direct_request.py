@@ -30,7 +30,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class DirectReply:
-    """The answer to such a request, with what `Answer` needs of an `aiohttp.ClientResponse`.
+    """The answer to such a request, with what `BufferedAnswer` needs of an `aiohttp.ClientResponse`.
 
     Attributes:
         status: the HTTP status.
@@ -66,6 +66,8 @@ class DirectReply:
     def close(self) -> None:
         """Close the connection."""
         if self.connection is not None:
+            if self.connection.transport is not None:
+                self.connection.transport.abort()
             self.connection.close()
             self.connection = None
             self.content.set_exception(aiohttp.ClientConnectionError("Connection closed"))

@@ -16,6 +16,7 @@ from proxy.config import schema
 from proxy.errors import ClientError, UpstreamMalformed, UpstreamReported
 from proxy.server.answer import Answer
 from proxy.server.answer_heads import fault_of
+from proxy.server.buffered_answer import BufferedAnswer
 from proxy.server.direct import DirectAnswer, DirectConnection, DirectResponse, kind_of_connection
 from proxy.server.direct_request import DirectRequests
 from proxy.server.headers import Headers
@@ -126,7 +127,7 @@ class Upstream:
         if response.body is not None:
             answer: Answer = DirectAnswer(response, self.host, own, timeouts, response.body)
         else:
-            answer = Answer(response, self.host, own, timeouts)
+            answer = BufferedAnswer(response, self.host, own, timeouts)
         answer.secrets = self._secrets
         return answer
 
