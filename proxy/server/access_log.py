@@ -5,24 +5,20 @@ and cut.
 """
 
 import logging
-import re
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
-import orjson
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from proxy.config.schema import Configuration, Log
 from proxy.errors import StraightwireError
+from proxy.server.log_forms import json_form, text_form
 from proxy.server.record import INTERNAL_ERROR, USUAL, Record, shown
-
-#: What a word of a line may not hold without quotes.
-_QUOTED: Final = re.compile(r"[ \t=\r\n\"']")
 
 
 def open_log(
@@ -36,21 +32,13 @@ def open_log(
         worker: the number that its lines show, where there are several processes.
     """
     stream = stream or (sys.stdout if settings.output == "stdout" else sys.stderr)
-    forms: dict[str, list[Processor]] = {
-        "json": [structlog.processors.JSONRenderer(serializer=_json)],
-        "text": [
-            _for_people,
-            structlog.dev.ConsoleRenderer(colors=True, sort_keys=False, pad_event_to=0)
-            if stream.isatty()
-            else plain,
-        ],
-    }
+    writer, form = json_form(stream) if settings.format == "json" else text_form(stream)
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        writer,
         processors=[
+            _Line(debug=settings.level == "debug"),
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *forms[settings.format],
+            *form,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
         cache_logger_on_first_use=False,
@@ -84,27 +72,22 @@ class AccessLog:
     """Writes a line for each request.
 
     Args:
-        log: where to.
-        debug: show the traceback of a defect.
+        log: where to; opened by `open_log`.
     """
 
-    def __init__(self, log: FilteringBoundLogger, *, debug: bool = False):
+    def __init__(self, log: FilteringBoundLogger):
         self._log = log
-        self._debug = debug
 
     def __call__(self, record: Record) -> None:
         """Write the line of a request that has ended."""
-        line = _line(record)
-        if record.defect is not None:
-            line |= _defect(record.defect, whole=self._debug)
         # A log that nobody reads any more is no reason to break off answers.
         with suppress(OSError):
             if record.outcome == INTERNAL_ERROR:
-                self._log.error("request", **line)
+                self._log.error("request", record=record)
             elif record.outcome in USUAL:
-                self._log.info("request", **line)
+                self._log.info("request", record=record)
             else:
-                self._log.warning("request", **line)
+                self._log.warning("request", record=record)
 
 
 def tell_start(
@@ -137,31 +120,64 @@ def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> 
         log.info("upstream", name=name, url=upstream.url, dialect=upstream.dialect, models=models)
 
 
-def _line(record: Record) -> dict[str, Any]:
-    line = {
+class _Line:
+    """Puts into a line what a record tells, in the record's place: only where the line is written at all.
+
+    Args:
+        debug: show the traceback of a defect.
+    """
+
+    def __init__(self, *, debug: bool):
+        self._debug = debug
+
+    def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        """Rewrite one line; those that hold no record stay as they are."""
+        record: Record | None = line.pop("record", None)
+        if record is None:
+            return line
+        event = line.pop("event")
+        line.update(_told(record))
+        if record.defect is not None:
+            line.update(_defect(record.defect, whole=self._debug))
+        line["event"] = event
+        return line
+
+
+def _told(record: Record) -> dict[str, Any]:
+    """Return what is known of a request, without what is not."""
+    line: dict[str, Any] = {
         "request_id": record.request_id,
         "method": shown(record.method),
         "path": shown(record.path),
-        "client": record.client,
-        "upstream": record.upstream or None,
-        "model": None if record.model is None else shown(record.model),
-        "status": record.status,
-        "outcome": record.outcome,
-        "reason": record.reason,
-        "bytes": record.bytes_out,
-        "seconds": round(record.seconds, 3),
     }
+    if record.client is not None:
+        line["client"] = record.client
+    if record.upstream:
+        line["upstream"] = record.upstream
+    if record.model is not None:
+        line["model"] = shown(record.model)
+    line["status"] = record.status
+    line["outcome"] = record.outcome
+    if record.reason is not None:
+        line["reason"] = record.reason
+    line["bytes"] = record.bytes_out
+    line["seconds"] = round(record.seconds, 3)
     if record.stream:
-        first = record.first_event
-        line |= {
-            "events_in": record.events_in,
-            "events_out": record.events_out,
-            "first_event_seconds": None if first is None else round(first, 3),
-        }
+        line["events_in"] = record.events_in
+        line["events_out"] = record.events_out
+        if (first := record.first_event) is not None:
+            line["first_event_seconds"] = round(first, 3)
+    line["repairs"] = _repairs(record)
+    return line
+
+
+def _repairs(record: Record) -> dict[str, int]:
+    """Return how often each repair acted, whichever upstream's answer it was."""
     repairs: dict[str, int] = {}
-    for (_, name), times in sorted(record.repairs.items()):
-        repairs[name] = repairs.get(name, 0) + times
-    return {key: value for key, value in line.items() if value is not None} | {"repairs": repairs}
+    for _, counted in sorted(record.repairs.items()):
+        for name in sorted(counted):
+            repairs[name] = repairs.get(name, 0) + counted[name]
+    return repairs
 
 
 def _defect(error: Exception, *, whole: bool) -> dict[str, Any]:
@@ -173,30 +189,3 @@ def _defect(error: Exception, *, whole: bool) -> dict[str, Any]:
     if whole:
         told["traceback"] = "".join(traceback.format_list(frames))
     return told
-
-
-def _for_people(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Write lists and counts as words; leave out what is empty."""
-    for key, value in list(line.items()):
-        if isinstance(value, Mapping):
-            line[key] = ",".join(f"{name}:{times}" for name, times in value.items())
-        elif isinstance(value, list):
-            line[key] = ",".join(value)
-        if line[key] == "":
-            del line[key]
-    return line
-
-
-def _json(line: EventDict, **_: Any) -> str:
-    return orjson.dumps(line).decode()
-
-
-def plain(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
-    """Write a line as structlog's renderer does without colours, at a fraction of the cost."""
-    words = [f"{line.pop('timestamp')} [{line.pop('level'):<9}] {line.pop('event')}"]
-    if "logger" in line:
-        words.append(f"[{line.pop('logger')}]")
-    for key, value in line.items():
-        bare = isinstance(value, str) and _QUOTED.search(value) is None
-        words.append(f"{key}={value if bare else repr(value)}")
-    return " ".join(words)

@@ -193,7 +193,7 @@ class Proxy:
         self._configuration = configuration
         self._generation = generation
         self.metrics.follow(configuration.upstreams)
-        access_log = AccessLog(self._log, debug=configuration.log.level == "debug")
+        access_log = AccessLog(self._log)
         self._recorder.listeners = (access_log, self.metrics)
         self._runner.idle = configuration.clients.idle
 

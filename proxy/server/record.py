@@ -6,7 +6,6 @@ Whoever knows something writes it down once, at the end of its own work; nothing
 import asyncio
 import re
 import secrets
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -63,7 +62,7 @@ class Record:
         bytes_out: of the answer's body.
         seconds: from `began` to the end.
         pace: when the events of a stream came.
-        repairs: how often each one acted, by the upstream and the repair.
+        repairs: how often each one acted, by the upstream's name, then by its own.
         defect: the exception that nobody had thought of.
         response: the one whose head has left; None before.
     """
@@ -85,7 +84,7 @@ class Record:
     bytes_out: int = 0
     seconds: float = 0.0
     pace: Pace | None = None
-    repairs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    repairs: dict[str, dict[str, int]] = field(default_factory=dict)
     defect: Exception | None = None
     response: web.StreamResponse | None = None
 
@@ -98,8 +97,14 @@ class Record:
 
     def count(self, upstream: str, repairs: Mapping[str, int]) -> None:
         """Add what has been repaired in an answer of an upstream's."""
+        if not repairs:
+            return
+        counted = self.repairs.get(upstream)
+        if counted is None:
+            self.repairs[upstream] = dict(repairs)
+            return
         for name, times in repairs.items():
-            self.repairs[upstream, name] += times
+            counted[name] = counted.get(name, 0) + times
 
     def streamed(self, rewriter: StreamRewriter, pace: Pace, size: int) -> None:
         """Take what became of a stream, of which so many bytes have been sent."""

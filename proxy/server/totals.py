@@ -1,15 +1,12 @@
 """The metrics of several processes as one: counters, gauges and histograms, each summed over all of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 from prometheus_client import Metric
 from prometheus_client.samples import Sample
 
+from proxy.server.counts import BEGINNING
 from proxy.server.metrics import Collected
-
-#: When a counter began to count: the earliest time is that of the sum.
-_BEGINNING: Final = "_created"
 
 
 class Totals:
@@ -55,6 +52,6 @@ def _sums(reports: Iterable[Iterable[Metric]]) -> Iterator[Metric]:
 
 
 def _sum(one: Sample, other: Sample) -> Sample:
-    if one.name.endswith(_BEGINNING):
+    if one.name.endswith(BEGINNING):  # the earliest time is that of the sum
         return min(one, other, key=lambda sample: sample.value)
     return one._replace(value=one.value + other.value)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, web
@@ -141,5 +142,5 @@ def _attributes(record: Record) -> Mapping[str, str | int | list[str] | None]:
         "straightwire.bytes": record.bytes_out,
         "straightwire.events_in": record.events_in if record.stream else None,
         "straightwire.events_out": record.events_out if record.stream else None,
-        "straightwire.repairs": sorted({name for _, name in record.repairs}) or None,
+        "straightwire.repairs": sorted({*chain.from_iterable(record.repairs.values())}) or None,
     }

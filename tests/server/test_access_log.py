@@ -4,9 +4,8 @@ import io
 import json
 
 import pytest
-import structlog
 
-from proxy.server import access_log, service
+from proxy.server import service
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, chunk, soon
 from tests.server.operating import Log, logging
@@ -350,20 +349,3 @@ async def test_lines_are_written_where_the_operator_wants_them(output, capsys):
     other = {"stderr": told.out, "stdout": told.err}[output]
     assert next(json.loads(line)["event"] for line in getattr(told, output[3:]).splitlines()) == "listening"
     assert other == ""
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        {"event": "request", "seconds": 0.5, "stream": True, "reason": None, "model": "", "path": "/v1/x"},
-        {"event": "request", "model": "two words", "path": "/a=b", "reason": 'it\'s "so"', "text": "a\nb\tc"},
-        {"event": "library", "logger": "aiohttp.server", "message": "Some words."},
-        {"event": "two words", "worker": 1, "model": "\u00e9"},
-    ],
-    ids=["plain", "quoted", "library", "worker"],
-)
-def test_text_without_colours_is_what_structlog_would_write(line):
-    line = {"timestamp": "2026-11-24T10:00:00Z", "level": "info"} | line
-    renderer = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, pad_event_to=0)
-
-    assert access_log.plain(None, "info", dict(line)) == renderer(None, "info", dict(line))

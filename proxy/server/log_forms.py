@@ -1,0 +1,72 @@
+"""The forms of a line of the log: JSON for machines, text for people."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: What a word of a line may not hold without quotes.
+_QUOTED: Final = re.compile(r"[ \t=\r\n\"']")
+
+#: What writes a line, and what a line goes through before it does.
+Form = tuple[WrappedLogger, Sequence[Processor]]
+
+
+def json_form(stream: TextIO) -> Form:
+    """Return the form that writes JSON to a stream: as bytes, where it takes them."""
+    binary = getattr(stream, "buffer", None)
+    if binary is None:
+        return structlog.WriteLogger(stream), [_stamp, _as_json_text]
+    return structlog.BytesLogger(binary), [_stamp, _as_json]
+
+
+def text_form(stream: TextIO) -> Form:
+    """Return the form that writes text to a stream, with colours on a terminal."""
+    render = (
+        structlog.dev.ConsoleRenderer(colors=True, sort_keys=False, pad_event_to=0)
+        if stream.isatty()
+        else plain
+    )
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    return structlog.WriteLogger(stream), [stamp, _for_people, render]
+
+
+def plain(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+    """Write a line as structlog's renderer does without colours, at a fraction of the cost."""
+    words = [f"{line.pop('timestamp')} [{line.pop('level'):<9}] {line.pop('event')}"]
+    if "logger" in line:
+        words.append(f"[{line.pop('logger')}]")
+    quoted = _QUOTED.search
+    for key, value in line.items():
+        bare = isinstance(value, str) and quoted(value) is None
+        words.append(f"{key}={value}" if bare else f"{key}={value!r}")
+    return " ".join(words)
+
+
+def _for_people(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Write lists and counts as words; leave out what is empty."""
+    for key, value in list(line.items()):
+        if isinstance(value, dict):
+            line[key] = ",".join([f"{name}:{times}" for name, times in value.items()])
+        elif isinstance(value, list):
+            line[key] = ",".join(value)
+        if line[key] == "":
+            del line[key]
+    return line
+
+
+def _stamp(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    line["timestamp"] = datetime.now(UTC)  # orjson writes it in less time than it takes itself
+    return line
+
+
+def _as_json(_logger: WrappedLogger, _method: str, line: EventDict) -> bytes:
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z)
+
+
+def _as_json_text(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z).decode()

@@ -1,0 +1,107 @@
+"""Lines of the log, as bytes and as text."""
+
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+import structlog
+
+from proxy.config.schema import Log
+from proxy.server import log_forms
+from proxy.server.access_log import AccessLog, open_log
+from proxy.server.record import Record
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"event": "request", "seconds": 0.5, "stream": True, "reason": None, "model": "", "path": "/v1/x"},
+        {"event": "request", "model": "two words", "path": "/a=b", "reason": 'it\'s "so"', "text": "a\nb\tc"},
+        {"event": "library", "logger": "aiohttp.server", "message": "Some words."},
+        {"event": "two words", "worker": 1, "model": "\u00e9"},
+    ],
+    ids=["plain", "quoted", "library", "worker"],
+)
+def test_text_without_colours_is_what_structlog_would_write(line):
+    line = {"timestamp": "2026-11-24T10:00:00Z", "level": "info"} | line
+    renderer = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, pad_event_to=0)
+
+    assert log_forms.plain(None, "info", dict(line)) == renderer(None, "info", dict(line))
+
+
+class Writes(io.RawIOBase):
+    """A file that keeps what each write brought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        self.writes.append(bytes(data))
+        return len(data)
+
+
+def write_two(log: structlog.typing.FilteringBoundLogger) -> None:
+    log.info("one", model="é", times={"a": 1})
+    log.warning("two", text="a\nb")
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_line_is_one_write(form):
+    raw = Writes()
+    stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8")
+    write_two(open_log(Log(format=form), stream))
+
+    assert [line.count(b"\n") for line in raw.writes] == [1, 1]
+    assert all(line.endswith(b"\n") for line in raw.writes)
+
+
+def test_stream_of_text_alone_gets_what_one_of_bytes_gets():
+    text, binary = io.StringIO(), io.BytesIO()
+    wrapped = io.TextIOWrapper(
+        binary, encoding="ascii"
+    )  # JSON is UTF-8, whatever the terminal's words are in
+    for stream in (text, wrapped):
+        write_two(open_log(Log(format="json"), stream))
+    as_text, as_bytes = (
+        [json.loads(line) | {"timestamp": None} for line in lines.splitlines()]
+        for lines in (text.getvalue(), binary.getvalue())
+    )
+
+    assert as_text == as_bytes
+    assert as_bytes[0] == {
+        "model": "é",
+        "times": {"a": 1},
+        "event": "one",
+        "level": "info",
+        "timestamp": None,
+    }
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_time_of_a_line_is_in_utc(form):
+    stream = io.StringIO()
+    before = datetime.now(UTC)
+    open_log(Log(format=form), stream).info("one")
+    line = stream.getvalue()
+    told = json.loads(line)["timestamp"] if form == "json" else line.split()[0]
+
+    assert told.endswith("Z")
+    assert before <= datetime.fromisoformat(told) <= datetime.now(UTC)
+
+
+def test_line_below_the_level_is_not_even_made():
+    class Untold(Record):
+        @property
+        def first_event(self):
+            raise AssertionError("it has been asked")
+
+    record = Untold("r", "POST", "/", 0.0, stream=True, outcome="complete")
+    stream = io.StringIO()
+    AccessLog(open_log(Log(level="warning"), stream))(record)
+
+    assert stream.getvalue() == ""
