@@ -3,8 +3,9 @@
 A stream of text is one event over and over: only the content between two quotes
 differs. So what the long road (intake, machine, repairs, writer) has just made of
 such an event is what it would make of the next. `Splice` learns the bytes around
-the text, on both sides, from an event that the long road has rewritten, and
-then moves the text of like events from the one to the other.
+the text, on both sides, from an event that the long road has rewritten, once
+another comes that may be like it, and then moves the text of like events from the
+one to the other.
 
 Nothing is assumed about what was done to the event. That the text, and only the
 text, is what stands between the bytes is tried out by parsing both sides with
@@ -39,6 +40,8 @@ CALLS: Final = ("tool_calls", "function_call")
 FIELD: Final = 6
 #: After how many events, at most, it is tried again to learn where learning has not paid.
 MAX_PAUSE: Final = 64
+#: How many bytes at their ends tell, at no cost, most events that are not alike: the last of a choice is not.
+TAIL: Final = 4
 
 
 class Seam(NamedTuple):
@@ -63,6 +66,22 @@ class Seam(NamedTuple):
     counts: tuple[tuple[str, int], ...]
 
 
+class Sample(NamedTuple):
+    """An event that the long road has taken, from which to learn if the next is like it.
+
+    Attributes:
+        event: the event.
+        frame: the only frame that came of it.
+        before: the counts of repairs before it.
+        remembers: the long road has kept its text.
+    """
+
+    event: Event
+    frame: bytes
+    before: dict[str, int]
+    remembers: bool
+
+
 class Splice:
     """Takes the events of one stream, by the short road where that leads to the same.
 
@@ -72,7 +91,7 @@ class Splice:
         writer: where the frames go.
     """
 
-    __slots__ = ("_hits", "_intake", "_is_chat", "_pause", "_rest", "_seam", "_stream", "_writer")
+    __slots__ = ("_hits", "_intake", "_is_chat", "_pause", "_rest", "_sample", "_seam", "_stream", "_writer")
 
     def __init__(self, stream: StreamState, intake: Intake, writer: FrameWriter) -> None:
         self._stream = stream
@@ -80,6 +99,7 @@ class Splice:
         self._intake = intake
         self._writer = writer
         self._seam: Seam | None = None
+        self._sample: Sample | None = None
         self._hits = 0  # events spliced, whose repairs are still to be counted
         self._rest = 0  # events until it is tried again to learn
         self._pause = 0  # the next such rest, if learning does not pay until then
@@ -88,7 +108,11 @@ class Splice:
         """Take an event by the short road; return whether that was possible."""
         seam = self._seam
         if seam is None:
-            return False
+            if self._sample is None:
+                return False
+            seam = self._learn(self._sample, event)
+            if seam is None:
+                return False
         data, name = event
         expected, head, tail, begin, end, texts, _ = seam
         if name != expected or not data.startswith(head) or not data.endswith(tail):
@@ -109,7 +133,7 @@ class Splice:
         return True
 
     def receive(self, event: Event, *, bare: bool = False) -> bool:
-        """Take an event by the long road, and learn from it.
+        """Take an event by the long road, and keep it as a sample for the next.
 
         The arguments, the result and what it raises are those of `Intake.receive`.
         """
@@ -121,7 +145,7 @@ class Splice:
         before, remembered = len(frames), len(self._texts)
         over = self._intake.receive(event, bare=bare)
         if len(frames) == before + 1 and self._is_steady():
-            self._learn(event, frames[-1], counts, len(self._texts) > remembered)
+            self._sample = Sample(event, frames[-1], counts, len(self._texts) > remembered)
         return over
 
     def settle(self) -> None:
@@ -132,6 +156,7 @@ class Splice:
                 self._stream.count(repair, hits * times)
 
     def _forget(self) -> None:
+        self._sample = None
         if self._seam is not None:
             if self._hits:
                 self._rest = self._pause = 0
@@ -151,25 +176,23 @@ class Splice:
         (state,) = self._stream.choices.values()
         return state.text
 
-    def _learn(self, event: Event, frame: bytes, before: dict[str, int], remembers: bool) -> None:
-        """Learn from an event and the frame that the long road has made of it.
-
-        Args:
-            event: the event.
-            frame: the only frame that came of it.
-            before: the counts of repairs before it.
-            remembers: the long road has kept its text.
-        """
+    def _learn(self, sample: Sample, coming: Event) -> Seam | None:
+        """Learn from a sample how to take the event that comes after it; None where they are not alike."""
+        self._sample = None
+        event, frame, before, remembers = sample
+        if event.data[-TAIL:] != coming.data[-TAIL:]:
+            return None
         self._rest, self._pause = self._pause, min(2 * self._pause + 1, MAX_PAUSE)
         said = self._said(event.data)
         if said is None or said != self._said(frame[FIELD:]):
-            return
+            return None
         came, left = self._around(event.data, said), self._around(frame, said, FIELD)
         if came and left:
             counts = self._stream.repairs.items()
             new = {repair: times - before.get(repair, 0) for repair, times in counts}
             acted = tuple((repair, times) for repair, times in new.items() if times)
             self._seam = Seam(event.event, *came, *left, self._texts if remembers else None, acted)
+        return self._seam
 
     def _said(self, data: bytes) -> tuple[str, str] | None:
         """Return the key and the text of a chunk that says just that; None if it is not such a chunk."""
