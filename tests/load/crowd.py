@@ -40,16 +40,10 @@ def token(text: str) -> bytes:
 
 
 class Crowded:
-    """The upstream.
+    """The upstream."""
 
-    Args:
-        together: so many answers have to have begun before the first goes on.
-    """
-
-    def __init__(self, together: int = 1) -> None:
-        self._together = together
-        self._begun = 0
-        self._all_here = asyncio.Event()
+    def __init__(self) -> None:
+        self._together = asyncio.Barrier(1)
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
 
@@ -61,6 +55,10 @@ class Crowded:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         self.let_go()
+
+    def gather(self, streams: int) -> None:
+        """Let so many streams begin before the first of them goes on, from now on."""
+        self._together = asyncio.Barrier(streams)
 
     def let_go(self) -> None:
         """Close the connections that are kept for further requests."""
@@ -97,10 +95,7 @@ class Crowded:
 
     async def _stream(self, writer: asyncio.StreamWriter, number: int, words: int, *, broken: bool) -> bool:
         writer.write(STREAM_HEAD + chunk(token(f"{number}.0 ")))
-        self._begun += 1
-        if self._begun >= self._together:
-            self._all_here.set()
-        await self._all_here.wait()
+        await self._together.wait()
         for place in range(1, words):
             await asyncio.sleep(0)  # so that the answers of many take turns, word by word
             if broken and place == words // 2:
