@@ -59,7 +59,7 @@ docs: ## write what docs/repairs.md and README.md take from the code
 
 soak: ## everything at once, for SOAK_MINUTES (10): memory, files and tasks have to stay flat
 	@scripts/venv.sh $(VENV) test
-	SOAK_MINUTES=$(or $(SOAK_MINUTES),10) $(bin)/pytest --numprocesses 0 tests/load
+	SOAK_MINUTES=$(or $(SOAK_MINUTES),10) $(bin)/pytest --numprocesses 0 -rP tests/load
 
 dist: ## the wheel, the source distribution and a bill of materials (CycloneDX), into dist/
 	@scripts/venv.sh $(VENV) test

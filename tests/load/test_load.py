@@ -30,7 +30,8 @@ async def crowd_of(streams, upstream, url):
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(0, streams, AT_A_TIME):
-            clients += await asyncio.gather(*(stack.enter_async_context(Client(url)) for _ in range(AT_A_TIME)))
+            connecting = (stack.enter_async_context(Client(url)) for _ in range(AT_A_TIME))
+            clients += await asyncio.gather(*connecting)
         texts = await asyncio.gather(*(hear(client, number) for number, client in enumerate(clients)))
     assert texts == [told(number, WORDS) for number in range(streams)]
     upstream.let_go()

@@ -35,7 +35,7 @@ class Watch:
 
 
 def held() -> dict[str, int]:
-    """Return what this process holds: tasks, open files, objects, blocks of Python's, resident memory in bytes."""
+    """Return what this process holds: tasks, open files, objects, Python's blocks, resident bytes."""
     gc.unfreeze()
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
