@@ -16,7 +16,7 @@ The process
 
 The proxy
 
-    app                 its routes, its start and its stop
+    app                 its start and its stop
     listening           sockets that listen
     client_connections  connections of clients, and what on them is no HTTP at all
     tls                 certificates, in front and towards upstreams
@@ -25,6 +25,10 @@ The proxy
 
 A request comes in
 
+    exchange            the request, and what becomes of it
+    answering           what happens to every one of them, in order
+    running             those that have not been answered
+    endpoints           what is understood, and under which paths
     doors               what it passes before it is served
     auth                the clients' keys
     cors                web pages that may call
@@ -65,7 +69,6 @@ The upstream
 What the operator sees
 
     record              what is known of a request when it ends
-    recorder            opens the record, and shows it around
     access_log          the log
     log_forms           its lines, as JSON and as text
     metrics             Prometheus's numbers

@@ -9,21 +9,22 @@ from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.errors import InvalidRequest, RequestTimedOut, RequestTooLarge, UnsupportedEncoding
+from proxy.server.exchange import Exchange
 
-#: Where a request keeps how long its client may be silent in the middle of its body, in seconds; 0: for ever.
-PATIENCE: Final = web.RequestKey[float]("patience")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-async def incoming(request: web.Request) -> AsyncIterator[bytes]:
+async def incoming(request: Exchange) -> AsyncIterator[bytes]:
     """Yield a request's body as it comes; ask for it first where the client waits for that.
+
+    So a request that is refused before need not send it (RFC 9110, section 10.1.1).
 
     Raises:
         InvalidRequest: its chunks are broken.
         RequestTimedOut: it stopped coming.
     """
     await _ask_for(request)
-    patience = request[PATIENCE]
+    patience = request.patience
     try:
         while data := await _more(request.content, patience):
             yield data
@@ -35,7 +36,7 @@ async def incoming(request: web.Request) -> AsyncIterator[bytes]:
         raise InvalidRequest("The request's body is not proper HTTP: its chunks are broken.") from error
 
 
-async def read_whole(request: web.Request, limit: int) -> bytes:
+async def read_whole(request: Exchange, limit: int) -> bytes:
     """Read a request's body to its end.
 
     Args:
@@ -65,13 +66,6 @@ async def read_whole(request: web.Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def expect_nothing(_request: web.Request) -> None:
-    """Leave `Expect` alone until the body is wanted, in the place of aiohttp's own answer.
-
-    So a request that is refused need not send it (RFC 9110, section 10.1.1).
-    """
-
-
 async def _more(content: StreamReader, patience: float) -> bytes:
     if content.is_eof():
         return await content.readany()
@@ -79,7 +73,7 @@ async def _more(content: StreamReader, patience: float) -> bytes:
         return await content.readany()
 
 
-async def _ask_for(request: web.Request) -> None:
+async def _ask_for(request: Exchange) -> None:
     if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(_CONTINUE)
         request.writer.output_size = 0  # the response has not begun by that

@@ -5,7 +5,7 @@ with the words of the request in it. And it lets a handler wait for ever for the
 are broken. Only the class of its connections can be taught better.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
 from proxy.errors import ClientError, StraightwireError
+from proxy.server.exchange import Complete, Exchange
 
 #: RFC 6585, section 5; the same is said of a target that is too long, which aiohttp does not tell apart.
 _FIELDS_TOO_LARGE: Final = 431
@@ -24,56 +25,55 @@ _SHOWN: Final = 100
 #: Seconds, for which aiohttp has no other word: ten years.
 _FOR_EVER: Final = 3.2e8
 
-Refuse = Callable[[web.BaseRequest, StraightwireError], web.Response]
+#: The longest header field taken from a client, in bytes: cookies and tokens outgrow aiohttp's 8190.
+_HEADER_LIMIT: Final = 65536
+
+Answer = Callable[[Exchange], Awaitable[web.StreamResponse]]
+Refuse = Callable[[Exchange, StraightwireError], web.Response]
 
 
-class ClientRunner(web.AppRunner):
-    """Runs an application, with an answer to what never reaches it.
+class ClientServer(web.Server):
+    """Takes the connections of clients. To be made while the event loop runs.
 
     Args:
-        application: what answers all else.
+        answer: answers requests; it is cancelled when the client leaves.
+        complete: completes the heads of the responses.
         refuse: makes the response to a request that cannot be handed on.
-        options: of aiohttp's connections.
 
     Attributes:
         idle: seconds that a connection made from now on may take for a whole head, from its beginning or from
             the answer before; 0: as long as it likes.
+        refuse: the same.
     """
 
-    __slots__ = ("idle", "refuse")
-
-    def __init__(self, application: web.Application, refuse: Refuse, **options: Any):
-        super().__init__(application, **options)
+    def __init__(self, answer: Answer, complete: Complete, refuse: Refuse):
+        super().__init__(
+            answer,  # type: ignore[arg-type]  # what it is given is made by our own factory
+            request_factory=self._exchange,
+            handler_cancellation=True,  # a client that leaves stops the upstream, even while that is silent
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=_HEADER_LIMIT,
+            max_field_size=_HEADER_LIMIT,
+        )
         self.idle = 0.0
         self.refuse = refuse
-
-    async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(
-            made.request_handler,
-            self,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            **made._kwargs,
-        )
-
-
-class _Server(web.Server):
-    def __init__(self, handler: Any, runner: ClientRunner, **options: Any):
-        super().__init__(handler, **options)
-        self.runner = runner
+        self._complete = complete
 
     def __call__(self) -> web.RequestHandler:
-        idle = self.runner.idle or _FOR_EVER
-        return _Connection(self, loop=self._loop, keepalive_timeout=idle, **self._kwargs)
+        """Make a connection."""
+        return _Connection(self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs)
+
+    def _exchange(self, *arguments: Any) -> Exchange:
+        return Exchange(*arguments, self._loop, complete=self._complete)
 
 
 class _Connection(web.RequestHandler):
     __slots__ = ("_refuse",)
 
-    def __init__(self, server: _Server, **options: Any):
+    def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
-        self._refuse = server.runner.refuse
+        self._refuse = server.refuse
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -109,13 +109,13 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        if not isinstance(exc, BadHttpMessage) or request.writer.output_size > 0:
-            # A defect of ours, that no middleware has caught.
-            return super().handle_error(request, status, exc, message)
-        response = self._refuse(request, _refusal(exc))
-        response.headers["Server"] = _SERVER
-        response.force_close()
-        return response
+        begun = request.writer.output_size > 0
+        if isinstance(exc, BadHttpMessage) and isinstance(request, Exchange) and not begun:
+            response = self._refuse(request, _refusal(exc))
+            response.headers["Server"] = _SERVER
+            response.force_close()
+            return response
+        return super().handle_error(request, status, exc, message)  # a defect of ours
 
 
 def _refusal(error: BadHttpMessage) -> ClientError:

@@ -27,13 +27,13 @@ class Cors:
     def __init__(self, origins: Sequence[str]):
         self._origins = frozenset(origins)
 
-    def preflight(self, request: web.Request) -> web.Response | None:
+    def preflight(self, request: web.BaseRequest) -> web.Response | None:
         """Answer a browser's question whether a page may send what it wants to; None: this is none."""
         if not (self._origins and _is_preflight(request)):
             return None
         return web.Response(status=204)
 
-    def mark(self, request: web.Request, response: web.StreamResponse) -> None:
+    def mark(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Say on a response's head which page may read it, in the place of what the upstream says."""
         if not self._origins:
             return
@@ -48,7 +48,7 @@ class Cors:
             headers["Access-Control-Expose-Headers"] = ALL
             headers.update(_granted(request))
 
-    def _allowed(self, request: web.Request) -> str | None:
+    def _allowed(self, request: web.BaseRequest) -> str | None:
         """Return what to allow to the page that the request comes from; None: nothing."""
         origin = request.headers.get("Origin")
         if origin is None:
@@ -58,12 +58,12 @@ class Cors:
         return origin if origin.lower() in self._origins else None
 
 
-def _is_preflight(request: web.Request) -> bool:
+def _is_preflight(request: web.BaseRequest) -> bool:
     asks = "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
     return asks and request.method == "OPTIONS"
 
 
-def _granted(request: web.Request) -> dict[str, str]:
+def _granted(request: web.BaseRequest) -> dict[str, str]:
     """Return what an allowed page is told that asks first: whatever it wants to send."""
     if not _is_preflight(request):
         return {}

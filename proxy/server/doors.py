@@ -5,18 +5,16 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.http import HttpVersion10
-from aiohttp.typedefs import Handler
 
 from proxy.config.schema import Configuration
 from proxy.errors import InvalidRequest, Overloaded
 from proxy.server.auth import Keys
-from proxy.server.body import PATIENCE
 from proxy.server.cors import METHODS, Cors
+from proxy.server.exchange import Exchange
 from proxy.server.forwarding import Forwarding
-from proxy.server.headers import TOWARDS_UPSTREAM, Headers, end_to_end
-from proxy.server.paths import check_target, target_of
+from proxy.server.headers import Headers, end_to_end
+from proxy.server.paths import check_target
 from proxy.server.places import Places
-from proxy.server.record import record_of
 
 #: The path that needs no key, so that what watches the proxy needs none.
 _OPEN: Final = "/healthz"
@@ -44,39 +42,42 @@ class Doors:
         self._cors = Cors(configuration.cors.origins)
         self._forwarding = Forwarding(configuration.trusted_proxies)
 
-    async def let_in(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Serve a request, if it may come in; note on it what the upstream gets as header.
+    def let_in(self, request: Exchange) -> web.Response | None:
+        """Let a request in, if it may come in; note on it what the upstream gets as header.
 
-        Args:
-            request: the client's.
-            handler: serves it.
+        Returns:
+            The answer to a request that only asks whether another may come in.
 
         Raises:
             ClientError: it may not.
             HTTPMethodNotAllowed: nobody may ask so.
+            HTTPNotFound: it asks for nothing that has a path.
             Overloaded: as many as the configuration allows are being served.
         """
         preflight = self._cors.preflight(request)
         if preflight is not None:
             return preflight
         if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
-            record_of(request).client = self._keys.check(request.headers)
+            request.record.client = self._keys.check(request.headers)
         _check(request)
-        request[PATIENCE] = self._patience
-        request[TOWARDS_UPSTREAM] = self._headers(request)
+        request.patience = self._patience
+        request.fields = self._fields(request)
         if 0 < self._limit <= self._places.taken:
             raise Overloaded(f"All {self._limit} places for requests are taken. Try again later.")
         self._places.take()
-        try:
-            return await handler(request)
-        finally:
+        request.inside = True
+        return None
+
+    def let_out(self, request: Exchange) -> None:
+        """Make room for another, where a request that has been answered had been let in."""
+        if request.inside:
             self._places.leave()
 
-    def mark(self, request: web.Request, response: web.StreamResponse) -> None:
+    def mark(self, request: Exchange, response: web.StreamResponse) -> None:
         """Complete the head of a response, whatever it is."""
         self._cors.mark(request, response)
 
-    def _headers(self, request: web.Request) -> Headers:
+    def _fields(self, request: Exchange) -> Headers:
         headers = end_to_end(request.headers)
         for name in _FOR_US:
             headers.popall(name, None)
@@ -86,11 +87,13 @@ class Doors:
         return headers
 
 
-def _check(request: web.Request) -> None:
+def _check(request: Exchange) -> None:
     if request.method in _NOT_SERVED:
         raise web.HTTPMethodNotAllowed(request.method, METHODS)
     if request.version < HttpVersion10:
         raise InvalidRequest("The request says nothing of HTTP/1.1 or 1.0.")
     if not _HOST.fullmatch(request.headers.get("Host", "")):
         raise InvalidRequest("The request's Host is no host.")
-    check_target(target_of(request))
+    if not (request.raw_path.startswith("/") or request.rel_url.raw_path.startswith("/")):
+        raise web.HTTPNotFound  # `OPTIONS *`, or a URL that ends with its host
+    check_target(request.target)

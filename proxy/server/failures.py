@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from proxy.errors import (
     ClientError,
@@ -15,9 +14,10 @@ from proxy.errors import (
     error_body,
     type_for_status,
 )
+from proxy.server.exchange import Exchange
 from proxy.server.passthrough import break_off
-from proxy.server.record import CLIENT_GONE, INTERNAL_ERROR, record_of
-from proxy.server.stopping import stopped
+from proxy.server.record import CLIENT_GONE, INTERNAL_ERROR
+from proxy.server.stopping import stopped, was_cut_off
 
 
 def error_response(error: StraightwireError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -38,38 +38,47 @@ def error_response(error: StraightwireError, headers: Mapping[str, str] | None =
     return response
 
 
-@web.middleware
-async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer with an error's status and body what a handler could not answer; be quiet about leavers."""
-    record = record_of(request)
-    try:
-        return await handler(request)
-    except StraightwireError as error:
-        record.fail(error)
-        return error_response(error)
-    except asyncio.CancelledError as error:
-        failure = stopped(error)
-        record.fail(failure)
-        return error_response(failure) if record.response is None else _cut(request, record.response)
-    except ConnectionResetError:
-        # The client has gone. aiohttp finds that out for itself when it is given something to send.
-        record.outcome = CLIENT_GONE
-        return web.Response()
-    except web.HTTPException as error:
-        refusal = _refusal(error)
-        record.fail(refusal)
-        return error_response(
-            refusal, {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        )
-    except Exception as error:  # noqa: BLE001 - a defect of ours, for the log to tell
-        record.outcome = INTERNAL_ERROR
-        record.defect = error
-        if record.response is not None:
-            return _cut(request, record.response)
-        return error_response(StraightwireError("The proxy failed at this request; its log tells more."))
+def answer_to(request: Exchange, failure: BaseException) -> web.StreamResponse:
+    """Return the answer to a request whose handling has failed, and note that on its record.
+
+    Args:
+        request: the client's.
+        failure: what was raised.
+
+    Raises:
+        asyncio.CancelledError: the client has left.
+    """
+    record = request.record
+    match failure:
+        case StraightwireError():
+            record.fail(failure)
+            return error_response(failure)
+        case asyncio.CancelledError():
+            if not was_cut_off(failure):
+                record.outcome = CLIENT_GONE
+                raise failure
+            error = stopped(failure)
+            record.fail(error)
+            return error_response(error) if record.response is None else _cut(request, record.response)
+        case ConnectionResetError():
+            # The client has gone. aiohttp finds that out for itself when it is given something to send.
+            record.outcome = CLIENT_GONE
+            return web.Response()
+        case web.HTTPException():
+            refusal = _refusal(failure)
+            record.fail(refusal)
+            allowed = {"Allow": failure.headers["Allow"]} if "Allow" in failure.headers else None
+            return error_response(refusal, allowed)
+        case Exception():  # a defect of ours, for the log to tell
+            record.outcome = INTERNAL_ERROR
+            record.defect = failure
+            if record.response is not None:
+                return _cut(request, record.response)
+            return error_response(StraightwireError("The proxy failed at this request; its log tells more."))
+    raise failure
 
 
-def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+def _cut(request: Exchange, response: web.StreamResponse) -> web.StreamResponse:
     """End a response in the middle; a WebSocket has said so itself."""
     if not isinstance(response, web.WebSocketResponse):
         break_off(request, response)

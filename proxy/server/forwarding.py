@@ -38,7 +38,7 @@ class Forwarding:
     def __init__(self, trusted: Sequence[Network]):
         self._trusted = tuple(trusted)
 
-    def extend(self, headers: Headers, request: web.Request) -> None:
+    def extend(self, headers: Headers, request: web.BaseRequest) -> None:
         """Put the chain, with the client at its end, into what goes upstream.
 
         Args:
@@ -69,7 +69,7 @@ def _speaks_of_the_way(name: str) -> bool:
     return name.startswith("x-forwarded-") or name in ("forwarded", "x-real-ip")
 
 
-def _peer(request: web.Request) -> Address | None:
+def _peer(request: web.BaseRequest) -> Address | None:
     """Return the address at the other end of the connection; None: it is a unix socket, which has none."""
     found = request.transport.get_extra_info("peername") if request.transport is not None else None
     if not isinstance(found, tuple):

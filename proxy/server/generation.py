@@ -1,13 +1,9 @@
 """What one reading of the configuration has set up, and the requests that came in while it was in force."""
 
-import asyncio
-from typing import Any, Final
-
-from aiohttp import web
-
 from proxy.config.schema import Configuration
 from proxy.server.doors import Doors
 from proxy.server.places import Places
+from proxy.server.running import Running
 from proxy.server.service import Service
 
 
@@ -21,6 +17,7 @@ class Generation:
     Attributes:
         doors: what a request passes before it is served.
         service: serves it.
+        running: the requests that have not been answered.
 
     Raises:
         ConfigurationError: a certificate or key in it is none.
@@ -29,28 +26,13 @@ class Generation:
     def __init__(self, configuration: Configuration, places: Places):
         self.doors = Doors(configuration, places)
         self.service = Service(configuration)
-        self._requests: set[asyncio.Task[Any]] = set()
-
-    def take(self, request: web.Request, task: "asyncio.Task[Any]") -> None:
-        """Serve a request, which `task` answers, to its end."""
-        request[_GENERATION] = self
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
+        self.running = Running()
 
     async def retire(self) -> None:
         """Wait for the end of the last request, then close."""
-        while self._requests:
-            await asyncio.wait(self._requests)
+        await self.running.ended()
         await self.close()
 
     async def close(self) -> None:
         """Close all connections to the upstreams."""
         await self.service.close()
-
-
-_GENERATION: Final = web.RequestKey("generation", Generation)
-
-
-def generation_of(request: web.Request) -> Generation:
-    """Return the generation that serves a request."""
-    return request[_GENERATION]

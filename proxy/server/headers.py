@@ -3,17 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import web
 from multidict import CIMultiDict
 
-from proxy.server.record import record_of
+from proxy.server.exchange import Exchange
+from proxy.server.record import REQUEST_ID
 
 Headers = CIMultiDict[str]
-
-#: Where a request keeps the fields that its upstream gets.
-TOWARDS_UPSTREAM: Final = web.RequestKey[Headers]("towards_upstream")
-#: Where a request keeps the fields that put its upstream into the same trace.
-PROPAGATED: Final = web.RequestKey[Mapping[str, str]]("propagated")
 
 #: RFC 9110, section 7.6.1, with what older specifications named; and `trailer`, as trailers stop here.
 _HOP_BY_HOP: Final = frozenset(
@@ -84,19 +79,19 @@ def without_body(headers: Mapping[str, str]) -> Headers:
     return kept
 
 
-def towards_upstream(request: web.Request) -> Headers:
+def towards_upstream(request: Exchange) -> Headers:
     """Return a client's header fields as the upstream gets them, to be changed at will.
 
     The doors have put them on the request. `Host` is the upstream's own; the request id is the one under
     which we know the request.
     """
-    headers = request[TOWARDS_UPSTREAM].copy()
-    headers["X-Request-ID"] = record_of(request).request_id
-    headers.update(request.get(PROPAGATED, {}))
+    headers = request.fields.copy()
+    headers[REQUEST_ID] = request.record.request_id
+    headers.update(request.propagated)
     return headers
 
 
-def asking_uncompressed(request: web.Request) -> Headers:
+def asking_uncompressed(request: Exchange) -> Headers:
     """Return what `towards_upstream` does, for a body of ours and an answer that is read here."""
     headers = towards_upstream(request)
     headers.popall("Content-Length", None)

@@ -99,12 +99,12 @@ class SharedAddress:
 
 
 async def serve(
-    runner: web.AppRunner, sockets: Sequence[socket.socket], context: ssl.SSLContext | None = None
+    runner: web.BaseRunner, sockets: Sequence[socket.socket], context: ssl.SSLContext | None = None
 ) -> None:
-    """Set an application up, and serve it on sockets that listen; they belong to the runner then.
+    """Serve on sockets that listen; they belong to the runner then.
 
     Args:
-        runner: runs the application.
+        runner: runs what answers.
         sockets: what `bind` has returned.
         context: makes it HTTPS.
     """

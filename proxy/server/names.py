@@ -7,13 +7,9 @@ configuration makes depend on the model is looked into, and of a form no more th
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Final
 
-from aiohttp import web
-
 from proxy.config.routes import Route, Routes
 from proxy.server.body import incoming, read_whole
-from proxy.server.headers import TOWARDS_UPSTREAM
-from proxy.server.paths import aim, target_of
-from proxy.server.record import record_of
+from proxy.server.exchange import Exchange
 from proxy.wire.model_name import rename_model
 from proxy.wire.model_places import FormModel, boundary_of, model_in_query, rename_in_query
 from proxy.wire.requests import model_of
@@ -40,7 +36,7 @@ class Names:
         self._routes = routes
         self._limit = limit
 
-    async def route(self, request: web.Request) -> tuple[Route, Body]:
+    async def route(self, request: Exchange) -> tuple[Route, Body]:
         """Return where a request goes, and its body where that had to be looked into.
 
         One that names no model, or none within what is looked at, takes the route of those without one.
@@ -52,12 +48,12 @@ class Names:
         """
         if not self._routes.by_model:
             return self._routes.resolve(None), None
-        target = target_of(request)
+        target = request.target
         model = model_in_query(target)
         if model is not None:
             route = self._resolve(request, model)
             if route.model not in (None, model):
-                aim(request, rename_in_query(target, route.model or model))
+                request.target = rename_in_query(target, route.model or model)
             return route, None
         if request.body_exists and "Content-Encoding" not in request.headers:
             boundary = boundary_of(request.headers.get("Content-Type", ""))
@@ -67,11 +63,11 @@ class Names:
                 return await self._by_json(request)
         return self._resolve(request, None), None
 
-    def _resolve(self, request: web.Request, model: str | None) -> Route:
-        record_of(request).model = model
+    def _resolve(self, request: Exchange, model: str | None) -> Route:
+        request.record.model = model
         return self._routes.resolve(model)
 
-    async def _by_json(self, request: web.Request) -> tuple[Route, Body]:
+    async def _by_json(self, request: Exchange) -> tuple[Route, Body]:
         body = await read_whole(request, self._limit)
         model = model_of(body)
         route = self._resolve(request, model)
@@ -79,7 +75,7 @@ class Names:
             return route, body
         return route, rename_model(body, route.model or model)
 
-    async def _by_form(self, request: web.Request, form: FormModel) -> tuple[Route, Body]:
+    async def _by_form(self, request: Exchange, form: FormModel) -> tuple[Route, Body]:
         rest = incoming(request)
         async for data in rest:
             form.receive(data)
@@ -89,9 +85,8 @@ class Names:
         if form.model is None or route.model in (None, form.model):
             return route, _joined(form.held, rest)
         begun = form.renamed(route.model or form.model)
-        headers = request[TOWARDS_UPSTREAM]
         if request.content_length is not None:
-            headers["Content-Length"] = str(request.content_length + len(begun) - len(form.held))
+            request.fields["Content-Length"] = str(request.content_length + len(begun) - len(form.held))
         return route, _joined(begun, rest)
 
 

@@ -10,14 +10,13 @@ from aiohttp.http import SERVER_SOFTWARE
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.body import incoming
+from proxy.server.exchange import Exchange
 from proxy.server.headers import end_to_end, towards_upstream
-from proxy.server.paths import target_of
-from proxy.server.record import record_of
 from proxy.server.upstream import Upstream
 
 
 async def pass_through(
-    request: web.Request, upstream: Upstream, body: bytes | AsyncIterable[bytes] | None = None
+    request: Exchange, upstream: Upstream, body: bytes | AsyncIterable[bytes] | None = None
 ) -> web.StreamResponse:
     """Send a request on, and its answer back.
 
@@ -35,7 +34,7 @@ async def pass_through(
     elif body is None and request.body_exists:
         body = incoming(request)
     data = _begun(body) if isinstance(body, AsyncIterable) else body
-    async with await upstream.ask(request.method, target_of(request), headers=headers, body=data) as answer:
+    async with await upstream.ask(request.method, request.target, headers=headers, body=data) as answer:
         return await pass_answer(request, answer)
 
 
@@ -53,8 +52,8 @@ class PassedResponse(web.StreamResponse):
         super().__init__(status=answer.status, reason=answer.reason, headers=self.own)
 
 
-async def drop_additions(_request: web.Request, response: web.StreamResponse) -> None:
-    """Take back what aiohttp adds to a head; a handler of `on_response_prepare`."""
+def drop_additions(_request: Exchange, response: web.StreamResponse) -> None:
+    """Take back what aiohttp has added to a head."""
     if isinstance(response, PassedResponse):
         for name in ("Content-Type", "Server"):
             if name not in response.own:
@@ -63,9 +62,9 @@ async def drop_additions(_request: web.Request, response: web.StreamResponse) ->
         del response.headers["Server"]
 
 
-async def pass_answer(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def pass_answer(request: Exchange, answer: Answer) -> web.StreamResponse:
     """Send an answer to the client as it comes. One that breaks off or falls silent is broken off too."""
-    record = record_of(request)
+    record = request.record
     response = PassedResponse(answer)
     await response.prepare(request)
     try:
@@ -80,7 +79,7 @@ async def pass_answer(request: web.Request, answer: Answer) -> web.StreamRespons
     return response
 
 
-def break_off(request: web.Request, response: web.StreamResponse) -> None:
+def break_off(request: Exchange, response: web.StreamResponse) -> None:
     """End the client's connection in the middle of a response: the only way left to say that it failed."""
     transport = request.transport
     if transport is None:

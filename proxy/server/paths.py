@@ -7,30 +7,12 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from proxy.errors import InvalidRequest
 
-_TARGET: Final = web.RequestKey[str]("target")
 _SEPARATORS = re.compile(r"[/\\]")
 _BACK: Final = ".."
 #: Each costs a pass over the whole path, and one that is encoded a thousand times would hold everybody up.
 _MOST_DECODINGS: Final = 8
-
-
-def aim(request: web.Request, target: str) -> None:
-    """Let a request go to another path and query than it says."""
-    request[_TARGET] = target
-
-
-def target_of(request: web.Request) -> str:
-    """Return where a request goes, encoded as the client has sent it; it begins with a slash."""
-    if _TARGET in request:
-        return request[_TARGET]
-    if request.raw_path.startswith("/"):
-        return request.raw_path
-    target = request.rel_url.raw_path_qs  # a whole URL stood there; the host in it is ours
-    return target if target.startswith("/") else f"/{target}"
 
 
 def check_target(target: str) -> None:

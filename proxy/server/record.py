@@ -5,7 +5,6 @@ Whoever knows something writes it down once, at the end of its own work; nothing
 
 import asyncio
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,7 +25,7 @@ from proxy.server.pace import Pace
 from proxy.wire.rewriter import StreamRewriter
 
 REQUEST_ID: Final = "X-Request-ID"
-#: A client's own request id that is taken over: nothing that could break a line or a header.
+#: In a client's own request id is nothing that could break a line or a header.
 _SANE: Final = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 COMPLETE: Final = "complete"
@@ -137,22 +136,9 @@ class Record:
             self.bytes_out += len(response.body)
 
 
-_RECORD: Final = web.RequestKey("record", Record)
-
-
-def open_record(request: web.BaseRequest) -> Record:
-    """Begin the record of a request, and put it where `record_of` finds it."""
-    given = request.headers.get(REQUEST_ID, "")
-    request_id = given if _SANE.fullmatch(given) else f"req_{secrets.token_hex(16)}"
-    path = request.raw_path.partition("?")[0]
-    record = Record(request_id, request.method, path, asyncio.get_running_loop().time())
-    request[_RECORD] = record
-    return record
-
-
-def record_of(request: web.Request) -> Record:
-    """Return the record of a request."""
-    return request[_RECORD]
+def is_sane(request_id: str) -> bool:
+    """Tell whether a client's own request id can be taken over."""
+    return _SANE.fullmatch(request_id) is not None
 
 
 def shown(text: str) -> str:

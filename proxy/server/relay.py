@@ -12,11 +12,10 @@ from aiohttp import web
 
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
+from proxy.server.exchange import Exchange
 from proxy.server.failures import error_response
 from proxy.server.headers import Headers, asking_uncompressed, without_body
 from proxy.server.passthrough import pass_answer
-from proxy.server.paths import target_of
-from proxy.server.record import record_of
 from proxy.server.silence import Patience, Silence
 from proxy.server.stopping import stopped
 from proxy.server.stream import ClientStream
@@ -37,14 +36,14 @@ class StreamRelay:
 
     def __init__(
         self,
-        request: web.Request,
+        request: Exchange,
         upstream: Upstream,
         rewriter: StreamRewriter,
         patience: Patience,
         body: bytes,
     ):
         self._request = request
-        self._record = record_of(request)
+        self._record = request.record
         self._upstream = upstream
         self._rewriter = rewriter
         self._stream = ClientStream(request)
@@ -86,7 +85,7 @@ class StreamRelay:
         headers = asking_uncompressed(self._request)
         body, self._body = self._body, b""  # it may be large, and the stream long
         return await self._upstream.ask(
-            self._request.method, target_of(self._request), headers=headers, body=body, decode=True
+            self._request.method, self._request.target, headers=headers, body=body, decode=True
         )
 
     async def _rewrite(self, answer: Answer) -> Sequence[bytes]:

@@ -1,9 +1,8 @@
 """What one configuration makes of requests: which upstream answers, and what becomes of its answer."""
 
 import asyncio
-import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,11 +12,10 @@ from proxy.config.routes import Routes
 from proxy.config.schema import Configuration
 from proxy.server.body import read_whole
 from proxy.server.destination import destination
+from proxy.server.exchange import Exchange
 from proxy.server.models import ModelList
 from proxy.server.names import Names
 from proxy.server.passthrough import pass_through
-from proxy.server.paths import aim, target_of
-from proxy.server.record import record_of
 from proxy.server.relay import StreamRelay
 from proxy.server.websocket import is_websocket, pass_websocket
 from proxy.server.whole import WholeRelay
@@ -48,27 +46,35 @@ class Service:
         """Close all connections to the upstreams."""
         await asyncio.gather(*(each.upstream.close() for each in self._destinations.values()))
 
-    async def generate(self, endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+    def answer(self, request: Exchange) -> Awaitable[web.StreamResponse]:
+        """Answer a request, whatever it asks for; raises what the methods below raise."""
+        if request.endpoint is None:
+            return self.other(request)
+        if request.endpoint is Endpoint.MODELS:
+            return self.models(request)
+        return self.generate(request.endpoint, request)
+
+    async def generate(self, endpoint: Endpoint, request: Exchange) -> web.StreamResponse:
         """Answer a request with a JSON body: chat, completions, embeddings, edits.
 
         Raises:
             ClientError: the request cannot be served as it stands.
             UpstreamError: there is no answer.
         """
-        record = record_of(request)
+        record = request.record
         body = await read_whole(request, self._limits.request_body)
         wanted = read_request(endpoint, body)
-        if wanted.model is None and "model" in request.match_info:  # /v1/engines/{model}/…
-            wanted = replace(wanted, model=request.match_info["model"])
+        if wanted.model is None and request.model is not None:  # /v1/engines/{model}/…
+            wanted = replace(wanted, model=request.model)
         record.model = wanted.model
         route = self._routes.resolve(wanted.model)
         record.upstream = route.upstream
         there = self._destinations[route.upstream]
         mapped = route.model is not None and route.model != wanted.model
-        if route.model is not None and mapped and "model" in request.match_info:
-            aim(request, rename_in_path(target_of(request), route.model))
+        if route.model is not None and mapped and request.model is not None:
+            request.target = rename_in_path(request.target, route.model)
         body, _ = there.translator.apply(body, route.model if mapped else None)
-        origin = _origin(mapped=mapped and wanted.model is not None)
+        origin = _origin(request, mapped=mapped and wanted.model is not None)
         if wanted.stream and endpoint in STREAMED:
             rewriter = StreamRewriter(wanted, origin, there.plan, event_limit=there.bounds.event)
             relay = StreamRelay(request, there.upstream, rewriter, there.patience, body)
@@ -77,7 +83,7 @@ class Service:
         wanted = replace(wanted, stream=False)
         return await WholeRelay(request, there, wanted, origin).run(body)
 
-    async def models(self, request: web.Request) -> web.StreamResponse:
+    async def models(self, request: Exchange) -> web.StreamResponse:
         """Answer with the models of all upstreams, or with one of them.
 
         Raises:
@@ -85,11 +91,11 @@ class Service:
             UpstreamError: no upstream answered.
         """
         relays = self._model_relays(request)
-        if "model" in request.match_info:
-            return await self._models.one(relays, request.match_info["model"])
+        if request.model is not None:
+            return await self._models.one(relays, request.model)
         return await self._models.all(relays)
 
-    async def other(self, request: web.Request) -> web.StreamResponse:
+    async def other(self, request: Exchange) -> web.StreamResponse:
         """Answer whatever is not ours to understand.
 
         Raises:
@@ -97,18 +103,18 @@ class Service:
             UpstreamError: there is no answer.
         """
         route, body = await self._names.route(request)
-        record_of(request).upstream = route.upstream
+        request.record.upstream = route.upstream
         upstream = self._destinations[route.upstream].upstream
         if is_websocket(request):
             return await pass_websocket(request, upstream)
         return await pass_through(request, upstream, body)
 
-    def _model_relays(self, request: web.Request) -> Mapping[str, WholeRelay]:
-        wanted = Request(Endpoint.MODELS)
+    def _model_relays(self, request: Exchange) -> Mapping[str, WholeRelay]:
+        wanted, origin = Request(Endpoint.MODELS), _origin(request)
         return {
-            name: WholeRelay(request, there, wanted, _origin()) for name, there in self._destinations.items()
+            name: WholeRelay(request, there, wanted, origin) for name, there in self._destinations.items()
         }
 
 
-def _origin(*, mapped: bool = False) -> Origin:
-    return Origin(secrets.token_hex(16), int(time.time()), mapped)
+def _origin(request: Exchange, *, mapped: bool = False) -> Origin:
+    return Origin(request.token, int(time.time()), mapped)

@@ -38,7 +38,7 @@ class ClientStream:
         size: bytes of the body that have been sent.
     """
 
-    def __init__(self, request: web.Request):
+    def __init__(self, request: web.BaseRequest):
         self.size = 0
         self._request = request
         self._protocol = request.protocol

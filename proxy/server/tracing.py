@@ -12,13 +12,12 @@ from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+from aiohttp import hdrs
 
 from proxy import __version__
 from proxy.errors import ConfigurationError
-from proxy.server.headers import PROPAGATED
-from proxy.server.record import USUAL, Record, record_of, shown
+from proxy.server.exchange import Exchange
+from proxy.server.record import USUAL, Record, shown
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -44,24 +43,28 @@ class Tracing:
     def __init__(self) -> None:
         self._provider = _provider()
         self._tracer = self._provider.get_tracer(_SERVICE, __version__)
+        self._spans: dict[Record, tuple[Span, int]] = {}  # with the time at which it began
 
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Put a request into a span; it stands in the trace that the request comes from, if it names one."""
+    def begin(self, request: Exchange) -> None:
+        """Begin a request's span; it stands in the trace that the request comes from, if it names one."""
         from opentelemetry import propagate
         from opentelemetry.trace import SpanKind, set_span_in_context
 
-        began = time.time_ns()
+        since = asyncio.get_running_loop().time() - request.record.began
+        began = time.time_ns() - int(since * 1e9)
         context = propagate.extract(request.headers)
         span = self._tracer.start_span("request", context, SpanKind.SERVER, start_time=began)
         carrier: dict[str, str] = {}
         propagate.inject(carrier, set_span_in_context(span, context))
-        request[PROPAGATED] = carrier
-        try:
-            return await handler(request)
-        finally:
+        request.propagated = carrier
+        self._spans[request.record] = span, began
+
+    def end(self, record: Record) -> None:
+        """End the span of a request that has ended; one that was no HTTP has none."""
+        if (begun := self._spans.pop(record, None)) is not None:
+            span, began = begun
             if span.is_recording():
-                _describe(span, record_of(request), began)
+                _describe(span, record, began)
             span.end()
 
     async def close(self) -> None:

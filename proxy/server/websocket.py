@@ -6,8 +6,8 @@ from typing import Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from proxy.server.exchange import Exchange
 from proxy.server.headers import towards_upstream
-from proxy.server.paths import target_of
 from proxy.server.upstream import LARGEST_MESSAGE, Upstream, UpstreamSocket
 
 #: What belongs to the handshake of one connection (RFC 6455, section 11.3).
@@ -28,7 +28,7 @@ class Ending:
     reason: bytes = b""
 
 
-def is_websocket(request: web.Request) -> bool:
+def is_websocket(request: Exchange) -> bool:
     """Tell whether a client wants to open a WebSocket (RFC 6455, section 4.2.1)."""
     headers = request.headers
     return (
@@ -39,7 +39,7 @@ def is_websocket(request: web.Request) -> bool:
     )
 
 
-async def pass_websocket(request: web.Request, upstream: Upstream) -> web.StreamResponse:
+async def pass_websocket(request: Exchange, upstream: Upstream) -> web.StreamResponse:
     """Open a WebSocket at the upstream, then the client's, and carry messages until one of them ends it.
 
     Args:
@@ -54,7 +54,7 @@ async def pass_websocket(request: web.Request, upstream: Upstream) -> web.Stream
     for name in {name.lower() for name in headers if name.lower().startswith(_OF_THE_HANDSHAKE)}:
         del headers[name]
     protocols = [protocol.strip() for value in wanted for protocol in value.split(",")]
-    theirs = await upstream.open_websocket(target_of(request), headers=headers, protocols=protocols)
+    theirs = await upstream.open_websocket(request.target, headers=headers, protocols=protocols)
     ours = web.WebSocketResponse(
         protocols=[theirs.protocol] if theirs.protocol else (),
         timeout=_LAST_WORDS,

@@ -12,11 +12,10 @@ from aiohttp import web
 from proxy.errors import UpstreamError, UpstreamMalformed
 from proxy.server.answer import Answer
 from proxy.server.destination import Destination
+from proxy.server.exchange import Exchange
 from proxy.server.failures import error_response
 from proxy.server.headers import asking_uncompressed, without_body
 from proxy.server.passthrough import pass_answer
-from proxy.server.paths import target_of
-from proxy.server.record import record_of
 from proxy.server.silence import LAST_WORD
 from proxy.wire.bodies import rewrite_body
 from proxy.wire.chunk import Origin
@@ -37,9 +36,9 @@ class WholeRelay:
         origin: a random token and the time.
     """
 
-    def __init__(self, request: web.Request, there: Destination, wanted: Request, origin: Origin):
+    def __init__(self, request: Exchange, there: Destination, wanted: Request, origin: Origin):
         self._request = request
-        self._record = record_of(request)
+        self._record = request.record
         self._upstream = there.upstream
         self._plan = there.plan
         self._bounds = there.bounds
@@ -56,7 +55,7 @@ class WholeRelay:
             UpstreamError: there is no answer at all.
             ConnectionResetError: the client has gone.
         """
-        async with await self._ask(target_of(self._request), body) as answer:
+        async with await self._ask(self._request.target, body) as answer:
             if answer.status == web.HTTPNoContent.status_code or 300 <= answer.status < 400:
                 return await pass_answer(self._request, answer)
             kept = without_body(answer.headers)

@@ -1,0 +1,75 @@
+"""A client's request, from its head to the end of its answer: one object for all that is known of it."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from proxy.server.record import REQUEST_ID, Record, is_sane
+from proxy.wire.requests import Endpoint
+
+if TYPE_CHECKING:
+    from proxy.server.generation import Generation
+    from proxy.server.headers import Headers
+
+#: Random bytes that a request id is made of; the token of the answer gets as many.
+_DRAWN: Final = 16
+
+#: Completes the head of a response, right before it leaves; the request id has been put on it.
+Complete = Callable[["Exchange", web.StreamResponse], None]
+
+
+class Exchange(web.BaseRequest):
+    """The request, as aiohttp hands it over, and what becomes of it.
+
+    Args:
+        arguments: aiohttp's own.
+        complete: is given the response whose head is about to leave.
+
+    Attributes:
+        record: what the log and the metrics will tell.
+        token: random letters and digits, for what is made up in the answer.
+        generation: the configuration that it is answered by, to its end.
+        endpoint: what it asks for; None: nothing that is ours to understand.
+        model: the model that its path names, if it does.
+        target: path and query towards the upstream, encoded as the client has sent them.
+        patience: how long the client may be silent in the middle of its body, in seconds; 0: for ever.
+        fields: the header fields that the upstream gets; `proxy.server.headers` completes them.
+        propagated: those that put the upstream into the same trace.
+        inside: it holds one of the places that `limits.streams` counts.
+    """
+
+    generation: "Generation"
+    endpoint: Endpoint | None = None
+    model: str | None = None
+    patience: float = 0.0
+    fields: "Headers"
+    propagated: Mapping[str, str] = MappingProxyType({})
+    inside: bool = False
+
+    def __init__(self, *arguments: Any, complete: Complete):
+        super().__init__(*arguments)
+        self._complete = complete
+        drawn = secrets.token_hex(2 * _DRAWN)
+        self.token = drawn[2 * _DRAWN :]
+        given = self._headers.get(REQUEST_ID, "")
+        self.record = Record(
+            given if is_sane(given) else f"req_{drawn[: 2 * _DRAWN]}",
+            self._method,
+            self._message.path.partition("?")[0],
+            self._loop.time(),
+        )
+        self.target = self._message.path
+        if not self.target.startswith("/"):  # a whole URL stood there; the host in it is ours
+            target = self.rel_url.raw_path_qs
+            self.target = target if target.startswith("/") else f"/{target}"
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        """Complete a head; aiohttp calls this when it is about to write it."""
+        record = self.record
+        record.response = response
+        record.status = response.status
+        response.headers[REQUEST_ID] = record.request_id  # over the upstream's own
+        self._complete(self, response)
