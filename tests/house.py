@@ -53,6 +53,7 @@ AIOHTTP_FLOORS = {"cli", "server", "demo"}
 CLIENT_MODULES = {
     "proxy.server.buffered_answer",
     "proxy.server.direct",
+    "proxy.server.direct_connection",
     "proxy.server.direct_request",
     "proxy.server.no_answer",
     "proxy.server.sending",

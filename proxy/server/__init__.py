@@ -59,10 +59,11 @@ The upstream
     upstream_connection a connection, and the pool of them
     answer              its answer, read as it comes
     buffered_answer     the same, as aiohttp keeps it: the plain road
-    answer_heads        heads of answers that cannot be used
+    answer_heads        heads of answers, and those that cannot be used
     no_answer           why there is no answer
     locations           where it sends clients
     direct              the fast road from it, for event streams
+    direct_connection   its connections
     direct_body         their bytes on that road
     direct_request      the fast road to it
 

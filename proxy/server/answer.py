@@ -2,13 +2,13 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
-from proxy.server.headers import Headers
+from proxy.server.answer_heads import Head
 from proxy.wire.bodies import reported_error
 
 #: What is read of an upstream's error, in bytes; what matters stands at its beginning.
@@ -20,49 +20,62 @@ Take = Callable[[bytes], bool]
 
 
 class Reply(Protocol):
-    """What every road brings of an answer: its head, and a way to let go of it."""
+    """What an answer comes with, whichever the road: its head, and a way to let go of it."""
 
     @property
-    def status(self) -> int:
-        """The HTTP status."""
+    def head(self) -> Head:
+        """As it came; or as it goes on, where it is known."""
 
     @property
-    def reason(self) -> str | None:
-        """The words beside it."""
+    def known(self) -> bool:
+        """The very bytes of the head have come before."""
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of a head that is worth to be remembered; b"": this one is not."""
 
     def close(self) -> None:
         """Close the connection, unless it has been given back."""
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    async def leave(self) -> None:
+        """Give the connection back, if the answer has come whole; close it otherwise."""
 
 
 class Answer(ABC):
     """One answer, its body still to be read. Leaving its `async with` early closes the connection at once.
 
     Args:
-        reply: what the body comes with.
+        head: of the answer.
         host: the upstream's, for messages.
-        headers: of the answer, as they go on.
         timeouts: how long it may be silent; `read` alone does not mind them.
 
     Attributes:
-        status: the HTTP status.
-        reason: the words beside it.
-        headers: as they came, but that they send nobody to where only we can go.
+        head: of the answer.
         secrets: what a report of an error must not repeat; some servers name the key that they refuse.
     """
 
-    def __init__(self, reply: Reply, host: str, headers: Headers, timeouts: Timeouts):
-        self.status = reply.status
-        self.reason = reply.reason
-        self.headers = headers
+    def __init__(self, head: Head, host: str, timeouts: Timeouts):
+        self.head = head
         self.secrets: Sequence[bytes] = ()
         self._host = host
         self._timeouts = timeouts
         self._taken = 0
         self._failure: UpstreamError | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.head.status
+
+    @property
+    def reason(self) -> str | None:
+        """The words beside it."""
+        return self.head.reason
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields, as they go on."""
+        return self.head.headers
 
     async def __aenter__(self) -> Self:
         return self

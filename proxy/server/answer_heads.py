@@ -1,9 +1,11 @@
-"""Heads of answers that an HTTP library takes, and that are nothing to build on, or to send on."""
+"""Heads of answers: what they mean, and which of those that an HTTP library takes are nothing to build on."""
 
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
+
+from proxy.server.headers import Headers, without_body
 
 #: RFC 9110, section 15.
 _ABOVE_EVERY_STATUS: Final = 600
@@ -11,6 +13,57 @@ _ABOVE_EVERY_STATUS: Final = 600
 _CONTROL: Final = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 #: What aiohttp can undo, brotli and zstd where the packages are there.
 _DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+#: Most servers have one or two heads for their streams, and a new one each second where it tells the time.
+_MOST_KNOWN: Final = 8
+#: The longest head that is remembered, in bytes.
+_LONGEST_KNOWN: Final = 4096
+
+
+class Head:
+    """The head of an answer, as it goes on. Several answers may share it: it does not change.
+
+    Args:
+        status: the HTTP status.
+        reason: the words beside it.
+        headers: as they came, but that they send nobody to where only we can go.
+    """
+
+    __slots__ = ("_without_body", "headers", "reason", "status")
+
+    def __init__(self, status: int, reason: str | None, headers: Mapping[str, str]):
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+        self._without_body: Headers | None = None
+
+    @property
+    def without_body(self) -> Headers:
+        """The fields that stay true when the proxy sends a body of its own making."""
+        if self._without_body is None:
+            self._without_body = without_body(self.headers)
+        return self._without_body
+
+
+class KnownHeads:
+    """Heads that an upstream has sent before, byte for byte, and what they were found to mean.
+
+    A server begins all its streams with the same bytes, until the time of day in them is another.
+    """
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, Head] = {}
+
+    def get(self, raw: bytes) -> Head | None:
+        """Return what a head means, if the same bytes have come before."""
+        return self._heads.get(raw)
+
+    def add(self, raw: bytes, head: Head) -> None:
+        """Remember what a head means; the oldest is forgotten for it."""
+        if len(raw) > _LONGEST_KNOWN:
+            return
+        if len(self._heads) >= _MOST_KNOWN:
+            del self._heads[next(iter(self._heads))]
+        self._heads[raw] = head
 
 
 def fault_of(status: int, reason: str | None, headers: Mapping[str, str], *, decode: bool) -> str | None:

@@ -14,7 +14,7 @@ from aiohttp.connector import Connection as Lease
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError, UpstreamMalformed
 from proxy.server.answer import Answer, Reply
-from proxy.server.headers import Headers
+from proxy.server.answer_heads import Head
 
 
 class BufferedReply(Reply, Protocol):
@@ -32,8 +32,8 @@ class BufferedReply(Reply, Protocol):
 class BufferedAnswer(Answer):
     """An answer that is read from what aiohttp keeps of it."""
 
-    def __init__(self, reply: BufferedReply, host: str, headers: Headers, timeouts: Timeouts):
-        super().__init__(reply, host, headers, timeouts)
+    def __init__(self, reply: BufferedReply, head: Head, host: str, timeouts: Timeouts):
+        super().__init__(head, host, timeouts)
         self._reply = reply
         self._content = reply.content
         self._closed: asyncio.Future[None] | None = None
@@ -45,11 +45,9 @@ class BufferedAnswer(Answer):
     ) -> None:
         if self._closed is not None:
             self._closed.remove_done_callback(self._connection_closed)
-        connection = self._reply.connection
-        if connection is not None and connection.transport is not None and not self._content.is_eof():
-            # Not a polite close: that one would wait until the upstream has read all of the request.
-            connection.transport.abort()
-        await self._reply.__aexit__(kind, error, trace)
+        if not self._content.is_eof():
+            self._reply.close()
+        await self._reply.leave()
 
     async def read(self) -> bytes:
         """Return what has arrived, as `Answer.read` does."""

@@ -6,22 +6,21 @@ with a body that goes out at once. `proxy.server.sending` sends all else through
 """
 
 import re
-from http import HTTPStatus
-from types import SimpleNamespace, TracebackType
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection as Lease
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.server.direct import DirectConnection
-from proxy.server.direct_body import DirectBody
-from proxy.server.upstream_connection import HEADER_LIMIT, READ_AHEAD
+from proxy.server.answer_heads import Head, KnownHeads
+from proxy.server.direct_connection import DirectConnection, DirectReply
+from proxy.server.upstream_connection import Connector
 
-_UPGRADE: Final = HTTPStatus.SWITCHING_PROTOCOLS
 _METHODS: Final = frozenset({"GET", "POST"})
 #: What a target may hold that goes out as it came; aiohttp would cut off a fragment.
 _TARGET: Final = re.compile(r"/[!\"$-~]*")
@@ -29,32 +28,27 @@ _TARGET: Final = re.compile(r"/[!\"$-~]*")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class DirectReply:
-    """The answer to such a request, with what `BufferedAnswer` needs of an `aiohttp.ClientResponse`.
+class PlainReply:
+    """The answer to such a request, where aiohttp reads its body; what `BufferedAnswer` needs of it.
 
     Attributes:
-        status: the HTTP status.
-        reason: the words beside it.
-        headers: as they came.
-        content: the body, where it does not take the fast road.
+        head: as it came.
+        content: the body.
         connection: the one it comes on; None once it has come whole, or the connection has been closed.
-        body: the body, if it takes the fast road.
     """
 
-    def __init__(
-        self, head: RawResponseMessage, content: StreamReader, lease: Lease, body: DirectBody | None
-    ):
-        self.status = head.code
-        self.reason = head.reason
-        self.headers = head.headers
+    body: Final = None
+    known: Final = False
+    raw: Final = b""
+
+    def __init__(self, message: RawResponseMessage, content: StreamReader, lease: Lease):
+        self.head = Head(message.code, message.reason, message.headers)
         self.content = content
         self.connection: Lease | None = lease
-        self.body = body
         content.on_eof(self.release)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def leave(self) -> None:
+        """Give the connection back, if the body has come whole; close it otherwise."""
         self.release()
 
     def release(self) -> None:
@@ -78,21 +72,28 @@ class DirectRequests:
 
     Args:
         session: whose connections are used.
+        connector: where it has them from.
         base: the URL to which targets are appended.
         timeout: of which `sock_read` is observed, for the head alone.
+
+    Attributes:
+        known: heads that the upstream has sent before.
+        timeout: seconds for the head of an answer; None: for ever.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, base: str, timeout: aiohttp.ClientTimeout):
-        connector = session.connector
-        if connector is None:
-            raise RuntimeError("the session is closed")
+    def __init__(
+        self, session: aiohttp.ClientSession, connector: Connector, base: str, timeout: aiohttp.ClientTimeout
+    ):
         url = URL(base, encoded=True)
+        self.known = KnownHeads()
+        self.timeout = timeout.sock_read
         self._connector = connector
         self._path = url.raw_path.rstrip("/")
         self._host = f"Host: {url.host_port_subcomponent}"
         self._timeout = timeout
         # Which server, and how it is reached, is all that the connector wants to know of a request.
         self._place = aiohttp.ClientRequest("GET", url, loop=connector._loop, session=session)
+        self._key = self._place.connection_key
 
     @staticmethod
     def suit(method: str, target: str) -> bool:
@@ -108,7 +109,7 @@ class DirectRequests:
         *,
         decode: bool,
         sent: SimpleNamespace,
-    ) -> DirectReply:
+    ) -> DirectReply | PlainReply:
         """Send a request and wait for the head of its answer.
 
         Args:
@@ -126,32 +127,34 @@ class DirectRequests:
             ValueError: a header field holds control characters.
         """
         request = self._written(method, target, headers, body)
+        kept = self._connector.take(self._key)
+        connection = cast(DirectConnection, await self._connect() if kept is None else kept)
+        sent.reused = connection.used
+        try:
+            reply = connection.ask(request, self, decode=decode)
+        except BaseException:
+            self.take_back(connection, whole=False)
+            raise
+        try:
+            answer = await reply
+        except BaseException:
+            connection.withdraw(reply)
+            raise
+        if isinstance(answer, DirectReply):
+            return answer
+        return PlainReply(*answer, Lease(self._connector, self._key, connection, self._connector._loop))
+
+    def take_back(self, connection: DirectConnection, *, whole: bool) -> None:
+        """Take back a connection at the end of an answer, which has come whole or not."""
+        self._connector.take_back(self._key, connection, whole=whole)
+
+    async def _connect(self) -> ResponseHandler | None:
         try:
             lease = await self._connector.connect(self._place, traces=[], timeout=self._timeout)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError("Connection timeout") from error
-        try:
-            connection = lease.protocol
-            if not isinstance(connection, DirectConnection) or connection.transport is None:
-                raise aiohttp.ServerDisconnectedError
-            sent.reused = connection.used
-            connection.set_response_params(
-                auto_decompress=decode,
-                read_until_eof=True,
-                read_timeout=self._timeout.sock_read,
-                read_bufsize=READ_AHEAD,
-                max_line_size=HEADER_LIMIT,
-                max_field_size=HEADER_LIMIT,
-            )
-            connection.transport.write(request)
-            connection.start_timeout()
-            head, content = await connection.read()
-            while HTTPStatus.CONTINUE <= head.code < HTTPStatus.OK and head.code != _UPGRADE:
-                head, content = await connection.read()
-        except BaseException:
-            lease.close()
-            raise
-        return DirectReply(head, content, lease, connection.body)
+        connection, lease._protocol = lease.protocol, None  # from now on it is ours to give back
+        return connection
 
     def _written(self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None) -> bytes:
         fields = [f"{name}: {value}" for name, value in headers.items()]

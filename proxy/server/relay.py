@@ -14,7 +14,7 @@ from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.exchange import Exchange
 from proxy.server.failures import error_response
-from proxy.server.headers import Headers, asking_uncompressed, without_body
+from proxy.server.headers import Headers, asking_uncompressed
 from proxy.server.passthrough import pass_answer
 from proxy.server.silence import Patience, Silence
 from proxy.server.stopping import stopped
@@ -90,7 +90,7 @@ class StreamRelay:
 
     async def _rewrite(self, answer: Answer) -> Sequence[bytes]:
         """Forward the answer's events until the last ones, which are returned: the upstream is done then."""
-        self._upstream_headers = without_body(answer.headers)
+        self._upstream_headers = answer.head.without_body
         self._stream.adopt(self._upstream_headers)
         self._silence.listen(answer)
         if not 200 <= answer.status < 300:

@@ -9,7 +9,8 @@ import aiohttp
 from yarl import URL
 
 from proxy.server.direct import DirectResponse
-from proxy.server.direct_request import DirectReply, DirectRequests
+from proxy.server.direct_connection import DirectReply
+from proxy.server.direct_request import DirectRequests, PlainReply
 from proxy.server.headers import Headers
 
 #: From here on the bytes of a request are not given to its socket in one go.
@@ -34,7 +35,7 @@ class Sender:
 
     async def send(
         self, method: str, target: str, *, headers: Headers, body: Body, decode: bool
-    ) -> DirectReply | DirectResponse:
+    ) -> DirectReply | PlainReply | DirectResponse:
         """Send a request and wait for the head of its answer.
 
         Where a kept connection turns out to have been closed meanwhile, it is sent again, once.
@@ -61,7 +62,7 @@ class Sender:
 
     async def _send_once(
         self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: SimpleNamespace
-    ) -> DirectReply | DirectResponse:
+    ) -> DirectReply | PlainReply | DirectResponse:
         direct, data = self._direct, cast(io.BytesIO | Body, body)
         if isinstance(body, bytes) and len(body) > _LARGE_BODY:
             data = io.BytesIO(body)  # it is sent in pieces, and others get their turn between them

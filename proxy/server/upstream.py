@@ -14,10 +14,11 @@ from yarl import URL
 
 from proxy.config import schema
 from proxy.errors import ClientError, UpstreamMalformed, UpstreamReported
-from proxy.server.answer import Answer
-from proxy.server.answer_heads import fault_of
+from proxy.server.answer import Answer, Reply
+from proxy.server.answer_heads import Head, fault_of
 from proxy.server.buffered_answer import BufferedAnswer
-from proxy.server.direct import DirectAnswer, DirectConnection, DirectResponse, kind_of_connection
+from proxy.server.direct import DirectAnswer, DirectResponse, kind_of_connection
+from proxy.server.direct_connection import DirectConnection
 from proxy.server.direct_request import DirectRequests
 from proxy.server.headers import Headers
 from proxy.server.locations import bring_home
@@ -59,13 +60,14 @@ class Upstream:
         # Connecting, and waiting for a connection, are limited by the connector.
         timeout = aiohttp.ClientTimeout(total=None, sock_read=settings.timeouts.first_byte or None)
         kind = kind_of_connection()
+        connector = Connector(
+            settings.timeouts,
+            connections=kind,
+            limit=settings.max_connections,
+            ssl=towards(settings.tls, f"upstreams.{name}.tls") if secure else True,
+        )
         self._session = aiohttp.ClientSession(
-            connector=Connector(
-                settings.timeouts,
-                connections=kind,
-                limit=settings.max_connections,
-                ssl=towards(settings.tls, f"upstreams.{name}.tls") if secure else True,
-            ),
+            connector=connector,
             response_class=DirectResponse,
             cookie_jar=aiohttp.DummyCookieJar(),  # a cookie is one client's, never the next one's
             timeout=timeout,
@@ -77,8 +79,9 @@ class Upstream:
         )
         # aiohttp would ask again on fresh connections too, and after half a head. `Sender` decides that.
         self._session._retry_connection = False
-        direct = DirectRequests(self._session, settings.base, timeout) if kind is DirectConnection else None
-        self._sender = Sender(self._session, settings.base, direct)
+        direct = DirectRequests(self._session, connector, settings.base, timeout)
+        self._sender = Sender(self._session, settings.base, direct if kind is DirectConnection else None)
+        self._known = direct.known
 
     async def close(self) -> None:
         """Close every connection."""
@@ -113,21 +116,18 @@ class Upstream:
             ClientError: raised by the stream that `body` is.
         """
         try:
-            response = await self._sender.send(
+            reply = await self._sender.send(
                 method, target, headers=self._completed(headers), body=body, decode=decode
             )
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             if isinstance(error.__cause__, ClientError):  # it was the client's body that failed
                 raise error.__cause__ from None
             raise before_the_answer(error, self.host, self.settings.timeouts) from error
-        if fault := fault_of(response.status, response.reason, response.headers, decode=decode):
-            response.close()
-            raise UpstreamMalformed(f"The upstream {self.host} {fault}.")
-        own, timeouts = self._brought_home(response.headers), self.settings.timeouts
-        if response.body is not None:
-            answer: Answer = DirectAnswer(response, self.host, own, timeouts, response.body)
+        head = reply.head if reply.known else self._examined(reply, decode=decode)
+        if reply.body is not None:
+            answer: Answer = DirectAnswer(reply, reply.body, head, self.host, self.settings.timeouts)
         else:
-            answer = BufferedAnswer(response, self.host, own, timeouts)
+            answer = BufferedAnswer(reply, head, self.host, self.settings.timeouts)
         answer.secrets = self._secrets
         return answer
 
@@ -165,10 +165,18 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise before_the_answer(error, self.host, self.settings.timeouts) from error
 
-    def _brought_home(self, headers: Mapping[str, str]) -> Headers:
-        brought = CIMultiDict(headers)
-        bring_home(brought, self.settings.base)
-        return brought
+    def _examined(self, reply: Reply, *, decode: bool) -> Head:
+        """Return a head as it goes on, and remember it, if it is to be."""
+        head = reply.head
+        if fault := fault_of(head.status, head.reason, head.headers, decode=decode):
+            reply.close()
+            raise UpstreamMalformed(f"The upstream {self.host} {fault}.")
+        headers = CIMultiDict(head.headers)
+        bring_home(headers, self.settings.base)
+        head = Head(head.status, head.reason, headers)
+        if reply.raw:
+            self._known.add(reply.raw, head)
+        return head
 
     def _completed(self, headers: Mapping[str, str]) -> Headers:
         completed = CIMultiDict(headers)

@@ -4,13 +4,16 @@ aiohttp trusts an upstream to speak when it is asked, and to come to the point. 
 """
 
 import asyncio
+import math
 import select
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
@@ -39,7 +42,9 @@ class Connection(ResponseHandler):
         self._asked = False
         self._sent = False
         self._head_came = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = math.inf
+        self._alarm: asyncio.TimerHandle | None = None
+        self._waiting: select.poll | None = None
 
     @property
     def idle(self) -> bool:
@@ -57,7 +62,7 @@ class Connection(ResponseHandler):
 
     def set_response_params(self, **settings: Any) -> None:
         """Expect the answer to a request that is about to be sent."""
-        self._asked, self._sent, self._head_came = True, False, False
+        self._expect_answer()
         super().set_response_params(**settings)
 
     def is_connected(self) -> bool:
@@ -88,7 +93,7 @@ class Connection(ResponseHandler):
         if code >= HTTPStatus.OK or code == HTTPStatus.SWITCHING_PROTOCOLS:
             self._head_came = True
             self._drop_deadline()
-        super().feed_data(data, size)
+        self._take_head(data)
 
     # From the event loop
 
@@ -115,10 +120,19 @@ class Connection(ResponseHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note the end."""
         self._drop_deadline()
+        if self._alarm is not None:
+            self._alarm.cancel()
         super().connection_lost(exc)
 
     def _reschedule_timeout(self) -> None:
         """Do nothing where aiohttp would begin its own measure anew."""
+
+    def _expect_answer(self) -> None:
+        self._asked, self._sent, self._head_came = True, False, False
+
+    def _take_head(self, data: tuple[RawResponseMessage, StreamReader]) -> None:
+        """Give a head to who waits for it."""
+        super().feed_data(data)
 
     def _refuse(self) -> None:
         self.force_close()
@@ -126,22 +140,32 @@ class Connection(ResponseHandler):
             self.transport.abort()
 
     def _is_readable(self) -> bool:
-        descriptor = self.transport.get_extra_info("socket") if self.transport is not None else None
-        if descriptor is None:
-            return False
-        waiting = select.poll()
-        waiting.register(descriptor.fileno(), select.POLLIN)
-        return bool(waiting.poll(0))
+        if self._waiting is None:
+            descriptor = self.transport.get_extra_info("socket") if self.transport is not None else None
+            if descriptor is None:
+                return False
+            self._waiting = select.poll()
+            self._waiting.register(descriptor.fileno(), select.POLLIN)
+        return bool(self._waiting.poll(0))
+
+    # One alarm serves many requests: what happens often only moves the deadline, at which the alarm looks.
 
     def _set_deadline(self) -> None:
-        self._drop_deadline()
         if self._read_timeout and not self._head_came:
-            self._deadline = self._loop.call_later(self._read_timeout, self._on_read_timeout)
+            self._deadline = self._loop.time() + self._read_timeout
+            if self._alarm is None:
+                self._alarm = self._loop.call_later(self._read_timeout, self._look_at_deadline)
 
     def _drop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._deadline = math.inf
+
+    def _look_at_deadline(self) -> None:
+        self._alarm = None
+        left = self._deadline - self._loop.time()
+        if left <= 0:
+            self._on_read_timeout()
+        elif left < math.inf:
+            self._alarm = self._loop.call_later(left, self._look_at_deadline)
 
 
 class Connector(aiohttp.TCPConnector):
@@ -160,6 +184,31 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(**settings)
         self._timeouts = timeouts
         self._factory = partial(connections, loop=self._loop)  # type: ignore[assignment] # theirs, specialised
+
+    def take(self, key: ConnectionKey) -> Connection | None:
+        """Return a kept connection that can be asked, or None: then `connect` has to make one.
+
+        It is what `connect` would do first, but takes no task's turn, and makes no lease. The connection
+        counts against the limit until it is given to `take_back`.
+        """
+        kept = self._conns.get(key)
+        while kept:
+            connection, since = kept.popleft()
+            if connection.is_connected() and monotonic() - since <= (self._keepalive_timeout or math.inf):
+                self._acquired.add(connection)
+                return cast(Connection, connection)
+            connection.close()
+        return None
+
+    def take_back(self, key: ConnectionKey, connection: Connection, *, whole: bool) -> None:
+        """Keep a connection for the next request, or close it.
+
+        Args:
+            key: the place that it leads to.
+            connection: from `take`, or from the lease of `connect`.
+            whole: the answer to its request has come whole.
+        """
+        self._release(key, connection, should_close=not whole)
 
     async def _wait_for_available_connection(self, *arguments: Any) -> None:
         seconds = self._timeouts.first_byte

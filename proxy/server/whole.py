@@ -14,7 +14,7 @@ from proxy.server.answer import Answer
 from proxy.server.destination import Destination
 from proxy.server.exchange import Exchange
 from proxy.server.failures import error_response
-from proxy.server.headers import asking_uncompressed, without_body
+from proxy.server.headers import asking_uncompressed
 from proxy.server.passthrough import pass_answer
 from proxy.server.silence import LAST_WORD
 from proxy.wire.bodies import rewrite_body
@@ -58,7 +58,7 @@ class WholeRelay:
         async with await self._ask(self._request.target, body) as answer:
             if answer.status == web.HTTPNoContent.status_code or 300 <= answer.status < 400:
                 return await pass_answer(self._request, answer)
-            kept = without_body(answer.headers)
+            kept = answer.head.without_body
             try:
                 if not 200 <= answer.status < 300:
                     raise await answer.reported()

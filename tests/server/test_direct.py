@@ -1,19 +1,23 @@
 """What only the fast road does. All else is tested on it and on the plain one alike (`road`)."""
 
+import asyncio
 from contextlib import suppress
 
 import aiohttp
 import pytest
 
 from proxy.server import direct
+from proxy.server.answer_heads import Head, KnownHeads
+from proxy.server.direct_connection import DirectConnection
 from proxy.server.upstream_connection import Connection
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Talk, chunk, soon
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import talking
 from tests.server.streams import ONE, PATH, QUESTION, WHOLE, serves
+from tests.server.test_upstream import asking, post
 
 
 def test_it_is_taken_with_the_aiohttp_that_is_tested_and_with_no_other(monkeypatch):
-    assert direct.kind_of_connection() is direct.DirectConnection
+    assert direct.kind_of_connection() is DirectConnection
     monkeypatch.setattr(aiohttp, "__version__", "3.99.0")
     assert direct.kind_of_connection() is Connection
 
@@ -64,3 +68,26 @@ async def test_connection_on_which_the_end_does_not_follow_is_closed(more):
         await client.post(PATH, QUESTION)
         await client.head()
         assert await client.chunks() == WHOLE
+
+
+async def test_request_that_is_withdrawn_as_its_answer_comes_harms_nobody(monkeypatch):
+    """By the time that its task hears of it, the connection serves another request."""
+    get = KnownHeads.get
+    tasks: list[asyncio.Task[bytes]] = []
+
+    def get_and_withdraw(heads: KnownHeads, raw: bytes) -> Head | None:
+        if len(tasks) == 1:
+            tasks.append(asyncio.create_task(post(upstream)))
+            tasks[0].cancel()
+        return get(heads, raw)
+
+    answer = STREAM_HEAD + chunk(b"first") + LAST_CHUNK
+    async with Scripted(serves(answer)) as server, asking(server) as upstream:
+        assert await post(upstream) == b"first"
+        monkeypatch.setattr(KnownHeads, "get", get_and_withdraw)
+        tasks.append(asyncio.create_task(post(upstream)))
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+
+        assert await tasks[1] == b"first"
+        assert len(server.talks) == 1

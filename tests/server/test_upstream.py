@@ -18,9 +18,12 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 @asynccontextmanager
-async def asking(server: Scripted, own: dict[str, str] | None = None) -> AsyncIterator[Upstream]:
+async def asking(
+    server: Scripted, own: dict[str, str] | None = None, **settings: object
+) -> AsyncIterator[Upstream]:
     """Make an upstream that asks a server, with header fields of its own."""
-    upstream = Upstream("local", Settings.model_validate({"url": server.url, "headers": own or {}}))
+    settings |= {"url": server.url, "headers": own or {}}
+    upstream = Upstream("local", Settings.model_validate(settings))
     try:
         yield upstream
     finally:
@@ -242,3 +245,33 @@ async def test_head_may_come_in_every_form_and_cut_anywhere(head):
                 talk.go.set()
                 assert await read_all(answer) == b"first"
                 talk.go.set()
+
+
+async def test_each_request_on_a_connection_has_all_the_time_for_its_answer(clock):
+    async def script(talk: Talk) -> None:
+        for _ in range(3):
+            await talk.receive()
+            talk.heard.set()
+            await soon(talk.go.wait())
+            await talk.send(OK)
+        await talk.receive()
+        talk.heard.set()
+        await talk.closed()
+
+    async with Scripted(script) as server, asking(server, timeouts={"first_byte": "3s"}) as upstream:
+        for _ in range(3):
+            asked = asyncio.create_task(post(upstream))
+            await soon(server.called.wait())
+            await soon(server.talks[0].heard.wait())
+            server.talks[0].heard.clear()
+            clock.advance(2)
+            await asyncio.sleep(0)
+            server.talks[0].go.set()
+            assert await asked == b"ok"
+
+        asked = asyncio.create_task(post(upstream))
+        await soon(server.talks[0].heard.wait())
+        clock.advance(4)
+        with pytest.raises(UpstreamTimeout, match="nothing within 3 s"):
+            await asked
+        await soon(server.talks[0].gone.wait())
