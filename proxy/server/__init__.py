@@ -46,6 +46,7 @@ Its answer goes out
     relay               a stream, rewritten event by event
     stream              that stream as the client gets it
     silence             what it does while the upstream says nothing
+    alarms              limits of time
     pace                when its events came
     whole               an answer in one piece, rewritten
     passthrough         what is not ours to rewrite

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from proxy.errors import UpstreamTimeout
+from proxy.server.alarms import Alarm
 from proxy.server.answer import Answer
 from proxy.server.pace import Pace
 from proxy.server.stream import ClientStream
@@ -42,7 +43,7 @@ class Patience:
 
 
 class Silence:
-    """The one timer of a stream. What happens often only leaves a note; the timer reads the notes.
+    """The one alarm of a stream. What happens often only leaves a note; the alarm reads the notes.
 
     Args:
         patience: the limits.
@@ -63,11 +64,11 @@ class Silence:
         self._events = 0
         self._begun = False
         self._heard = self._said = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._read_notes)
         self._speaking: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        self._set_timer()
+        self._set_alarm()
         return self
 
     def __exit__(
@@ -77,8 +78,7 @@ class Silence:
 
     def end(self) -> None:
         """Do nothing any more, whatever has been set in motion."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.stop()
         if self._speaking is not None:
             self._speaking.cancel()
 
@@ -86,7 +86,7 @@ class Silence:
         """Measure the silence of an answer that has just begun."""
         self._answer = answer
         self._heard = self._loop.time()
-        self._set_timer()
+        self._set_alarm()
 
     def note(self, frames: Sequence[bytes]) -> None:
         """Note what one read has brought: events perhaps, and perhaps frames, which are sent right after."""
@@ -97,7 +97,7 @@ class Silence:
             self.pace.note(now)
             if (not self._begun and self._rewriter.begun) or self._rewriter.done:
                 self._begun = True
-                self._set_timer()  # another limit holds from now on
+                self._set_alarm()  # another limit holds from now on
         if frames:
             self._said = now
 
@@ -114,11 +114,8 @@ class Silence:
             return self._heard + LAST_WORD
         return self._heard + (limit or math.inf)
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        when = min(self._speak_at(), self._give_up_at())
-        self._timer = self._loop.call_at(when, self._read_notes) if when < math.inf else None
+    def _set_alarm(self) -> None:
+        self._alarm.set(min(self._speak_at(), self._give_up_at()))
 
     def _read_notes(self) -> None:
         now = self._loop.time()
@@ -131,7 +128,7 @@ class Silence:
             self._said = now
             if self._speaking is None or self._speaking.done():
                 self._speaking = self._loop.create_task(self._speak())
-        self._set_timer()
+        self._set_alarm()
 
     async def _speak(self) -> None:
         # A client that has gone is the relay's matter: it is cancelled, or its next write fails.

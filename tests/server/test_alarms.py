@@ -1,0 +1,125 @@
+"""Alarms: at the time that was set last, and at no other."""
+
+import asyncio
+import gc
+import math
+import weakref
+
+import pytest
+
+from proxy.server.alarms import Alarm
+from tests.scripted import soon
+
+
+class Bell:
+    """What is rung; it knows how often."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+        self.heard = asyncio.Event()
+
+    def ring(self) -> None:
+        self.rung += 1
+        self.heard.set()
+
+
+async def later(clock, seconds: float) -> None:
+    """Put the clock forward, and let what is due be done."""
+    clock.advance(seconds)
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_it_rings_by_the_loops_clock():
+    bells = [Bell() for _ in range(3)]
+    now = asyncio.get_running_loop().time()
+    for bell in bells:
+        Alarm(bell.ring).set(now + 0.01)  # all for the same moment
+    Alarm(bells[0].ring).set(now + 600)
+    for bell in bells:
+        await soon(bell.heard.wait())
+
+    assert [bell.rung for bell in bells] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("moves", [[10, 20], [20, 10], [10, 30, 5, 20], [math.inf, 10], [10, math.inf, 7]])
+async def test_it_rings_once_at_the_time_that_was_set_last(clock, moves):
+    bell = Bell()
+    alarm = Alarm(bell.ring)
+    began = clock.time()
+    for seconds in moves:
+        alarm.set(began + seconds)
+    await later(clock, moves[-1] - 1)
+    assert bell.rung == 0
+    await later(clock, 2)
+    assert bell.rung == 1
+    await later(clock, 100)
+    assert bell.rung == 1
+
+
+async def test_one_that_is_lifted_or_stopped_does_not_ring(clock):
+    lifted, stopped = Bell(), Bell()
+    alarms = Alarm(lifted.ring), Alarm(stopped.ring)
+    for alarm in alarms:
+        alarm.set(clock.time() + 10)
+    alarms[0].set(math.inf)
+    alarms[1].stop()
+    await later(clock, 20)
+
+    assert (lifted.rung, stopped.rung) == (0, 0)
+
+
+async def test_it_can_be_set_again_when_it_rings(clock):
+    times: list[int] = []
+    late = asyncio.Event()
+
+    def ring() -> None:
+        times.append(round(clock.time() - began))
+        alarm.set(began + 30 if len(times) == 1 else began)
+        if len(times) == 4:
+            alarm.stop()
+            late.set()
+
+    alarm = Alarm(ring)
+    began = clock.time()
+    alarm.set(began + 10)
+    await later(clock, 10)
+    await later(clock, 15)
+    await later(clock, 5)
+    await soon(late.wait())  # what is late already holds up nobody else
+    await later(clock, 100)
+
+    assert times == [10, 30, 30, 30]
+
+
+async def test_one_that_fails_keeps_no_other_from_ringing(clock):
+    told, bell = [], Bell()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    Alarm(fail).set(clock.time() + 10)
+    Alarm(bell.ring).set(clock.time() + 11)
+    await later(clock, 20)
+
+    assert bell.rung == 1
+    assert [type(error) for error in told] == [ZeroDivisionError]
+
+
+async def test_stopped_alarms_hold_nothing_and_are_not_gathered(clock):
+    class Watched(Alarm):
+        __slots__ = ("__weakref__",)
+
+    bell = Bell()
+    gone, alive = weakref.ref(bell), weakref.WeakSet[Alarm]()
+    for _ in range(1000):
+        alarm = Watched(bell.ring)
+        alive.add(alarm)
+        alarm.set(clock.time() + 600)
+        alarm.stop()
+    del alarm, bell
+    gc.collect()
+
+    assert gone() is None
+    assert len(alive) < 200
