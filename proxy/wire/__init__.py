@@ -7,6 +7,8 @@ A stream
     framing       the same, of upstreams that speak it badly, or not at all
     intake        events into chunks
     machine       chunks into frames: the repairs in their order
+    skeleton      what all other repairs of a chunk need
+    call_machine  the calls in a delta
     endings       how choices begin and end, and what is held back until they do
     frames        chunks, written
     rewriter      all of these as one: `StreamRewriter`
@@ -30,6 +32,7 @@ What both know
     document      the catalogue as a page to read
     codec         JSON, as upstreams write it and as it leaves
     calls         which fragment belongs to which tool call
+    call_ids      the ids that calls leave with
     signs         what a fragment says of itself
     arguments     whether the arguments of a call are whole
     previews      calls that are sent again while they grow

@@ -157,9 +157,9 @@ class BodyMachine:
         changed = run_on_choice(steps.calls, stream, choice, state)
         wires = delta.get("tool_calls")
         for wire in _require_objects(wires, "tool_calls") if wires else ():
-            changed |= run(steps.call, stream, state.calls.take(wire, borrowed_id))
+            changed |= run(steps.call, stream, stream.tracker(state).take(wire, borrowed_id))
         changed |= run_on_choice(steps.after_calls, stream, choice, state)
-        if state.nameless_arguments:
+        if state.function is not None and state.function.nameless:
             raise UpstreamMalformed("The upstream sent a function call that names no function.")
         return changed
 

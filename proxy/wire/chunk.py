@@ -5,13 +5,13 @@ it. What a stream remembers from chunk to chunk is here.
 """
 
 import enum
-import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from proxy.errors import UpstreamReported
 from proxy.wire.arguments import Arguments
-from proxy.wire.calls import CallTracker
+from proxy.wire.call_ids import CallIds
+from proxy.wire.calls import Call, CallTracker
 from proxy.wire.previews import Previews
 from proxy.wire.requests import Endpoint, Request
 
@@ -77,17 +77,6 @@ class Identity:
     created: int
     model: str
 
-    def is_in(self, chunk: Chunk) -> bool:
-        """The chunk bears this identity already."""
-        created = chunk.get("created")
-        return (
-            chunk.get("id") == self.id
-            and chunk.get("model") == self.model
-            and created == self.created
-            and type(created) is int  # a float of the same value is written otherwise
-            and chunk.get("object") == self.object
-        )
-
 
 @dataclass(slots=True)
 class Held:
@@ -103,78 +92,75 @@ class Held:
 
 
 @dataclass(slots=True)
+class FunctionCall:
+    """The one legacy function call that a choice can make.
+
+    Attributes:
+        name: the function's name, once it was seen.
+        arguments: what has come of them.
+        nameless: what of them came before the name; None where nothing waits for it.
+    """
+
+    name: str | None = None
+    arguments: Arguments = field(default_factory=Arguments)
+    nameless: str | None = None
+
+
+@dataclass(slots=True)
 class ChoiceState:
     """What is remembered of one choice.
 
     Attributes:
         index: its index as it leaves us.
-        calls: tells its tool calls apart.
         finish: the finish reason that is held back until the choice is over.
         early_finish: the weightiest reason so far, also if more deltas followed it.
-        finished_with_text: its finish reason came beside a delta, at least once.
         holder: the chunk that brought the reason and nothing else.
+        finished_with_text: its finish reason came beside a delta, at least once.
         owes_role: the role must leave in a frame of its own before the next delta.
         said: the texts of a delta that have said anything so far, by their keys.
         text: its content so far, kept only where calls are possible and text may be repeated.
         halves: by the delta's key, the first half of a code point whose second is still to come;
             `function_call` stands for the arguments of a legacy call.
         waiting: by the delta's key, text that may still turn out to be markup.
-        previews: calls that the upstream sends again and again while they grow.
-        function_name: the name of a legacy function call, once it was seen.
-        function_arguments: what has come of its arguments.
-        nameless_arguments: what came of that call before its name; None where nothing waits for it.
+        calls: tells its tool calls apart; None before the first.
+        previews: calls that the upstream sends again and again while they grow; None while it sent none.
+        function: its legacy function call; None before that began.
         scratch: what single repairs remember, under keys of their own.
     """
 
     index: int
-    calls: CallTracker
     phase: Phase = Phase.AWAITING_ROLE
     finish: str | None = None
     early_finish: str | None = None
     holder: Held | None = None
     finished_with_text: bool = False
     owes_role: bool = False
-    previews: Previews = field(default_factory=Previews)
-    said: set[str] = field(default_factory=set)
+    said: tuple[str, ...] = ()
     text: list[str] = field(default_factory=list)
     halves: dict[str, str] = field(default_factory=dict)
     waiting: dict[str, str] = field(default_factory=dict)
-    function_name: str | None = None
-    function_arguments: Arguments = field(default_factory=Arguments)
-    nameless_arguments: str | None = None
+    calls: CallTracker | None = None
+    previews: Previews | None = None
+    function: FunctionCall | None = None
     scratch: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def tool_calls(self) -> list[Call]:
+        """Its tool calls so far."""
+        return [] if self.calls is None else self.calls.calls
+
+    def hear(self, delta: dict[str, Any]) -> None:
+        """Remember which texts a delta of this choice has said something in."""
+        for key, text in delta.items():
+            if text and key in TEXTS and key not in self.said:
+                self.said += (key,)
 
     @property
     def made_calls(self) -> bool:
         """The model called a tool or a function."""
-        return bool(self.calls.calls) or self.function_name is not None
-
-
-class CallIds:
-    """Gives each call of a stream an id of its own; apart from the stream, lest the two hold each other.
-
-    Args:
-        token: of the stream's origin; made ids grow from it.
-    """
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-        self._used: set[str] = set()
-        self._made = 0
-
-    def new(self, upstream_id: str | None) -> str:
-        """Return the id for a new call: the upstream's, unless another call has it."""
-        call_id = upstream_id
-        while not call_id or call_id in self._used:
-            self._made += 1
-            seed = f"{self._token}:{self._made}".encode()
-            call_id = "call_" + hashlib.blake2b(seed, digest_size=12).hexdigest()
-        self._used.add(call_id)
-        return call_id
-
-    def reserve(self, stream_id: str) -> None:
-        """Give the stream's own id to no call: who read the stream next would take it for nobody's."""
-        self._used.add(stream_id)
+        if self.calls is not None and self.calls.calls:
+            return True
+        return self.function is not None and self.function.name is not None
 
 
 @dataclass(slots=True)
@@ -184,6 +170,7 @@ class StreamState:
     Attributes:
         chunk_id: the id of the chunk at hand as the upstream wrote it; some lend it to their calls.
         early_finishes: how often a choice went on after its finish reason.
+        call_ids: gives its calls their ids; None before the first.
         usage: the last usage that was not all zero, else the last.
         usage_on_chunks: usage came beside choices, as LocalAI sent it up to v4.2.4.
         whole: a whole body came in the place of a stream.
@@ -200,14 +187,11 @@ class StreamState:
     early_finishes: int = 0
     usage: dict[str, Any] | None = None
     usage_on_chunks: bool = False
-    call_ids: CallIds = field(init=False)
+    call_ids: CallIds | None = None
     rough: bool = False
     whole: bool = False
     is_body: bool = False
     repairs: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.call_ids = CallIds(self.origin.token)
 
     def count(self, name: str, times: int = 1) -> None:
         """Count a repair under its name."""
@@ -223,15 +207,21 @@ class StreamState:
         """Return the state of the choice with this index, made at its first sight."""
         state = self.choices.get(index)
         if state is None:
-            calls = CallTracker(self.request.tools or frozenset(), self.call_ids.new)
-            state = self.choices[index] = ChoiceState(index, calls)
+            state = self.choices[index] = ChoiceState(index)
         return state
+
+    def tracker(self, state: ChoiceState) -> CallTracker:
+        """Return what tells the tool calls of a choice apart, made for its first."""
+        if state.calls is None:
+            if self.call_ids is None:
+                self.call_ids = CallIds(self.origin.token, self.identity.id if self.identity else "")
+            state.calls = CallTracker(self.request.tools or frozenset(), self.call_ids.new)
+        return state.calls
 
     def identify(self, chunk: Chunk) -> Identity:
         """Return the stream's identity; the first chunk that leaves decides what stays."""
         if self.identity is None:
             self.identity = first_identity(self.request, self.origin, chunk)
-            self.call_ids.reserve(self.identity.id)
         return self.identity
 
 

@@ -23,6 +23,7 @@ TEXT_KEYS: Final = frozenset({"content", "reasoning_content", "reasoning", "refu
 #: Of 19 digits in a row, which may be more than 64 bits hold, three stand at every sixth place.
 _STRIDE: Final = 6
 _MANY: Final = b"000"
+_TOO_MANY: Final = b"0" * 19
 _DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_INTEGER: Final = re.compile(rb"(?:^|(?<=[\s:,\[]))-?[0-9]{19,}(?=[\s,\]}]|$)")
 #: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
@@ -53,7 +54,9 @@ def strict_loads(data: bytes) -> Any:
         NotJSON: it is nested too deeply for the parser that keeps long integers.
     """
     value = orjson.loads(data)
-    if data[::_STRIDE].translate(_DIGITS_AS_ZEROS).find(_MANY) >= 0 and _LONG_INTEGER.search(data):
+    if data[::_STRIDE].translate(_DIGITS_AS_ZEROS).find(_MANY) < 0:
+        return value
+    if data.translate(_DIGITS_AS_ZEROS).find(_TOO_MANY) >= 0 and _LONG_INTEGER.search(data):
         return _lenient(data)
     return value
 

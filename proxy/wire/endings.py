@@ -11,7 +11,7 @@ from proxy.errors import UpstreamMalformed
 from proxy.wire import codec
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, Held, Phase, StreamState
 from proxy.wire.frames import FrameWriter
-from proxy.wire.plan import Plan, run, run_on_choice
+from proxy.wire.plan import Plan, run_on_choice, run_on_envelope
 from proxy.wire.repairs.usage import completed, has_counts, is_complete
 from proxy.wire.requests import Endpoint
 
@@ -49,8 +49,8 @@ class Endings:
     def calls_open(self) -> bool:
         """The arguments of a call were begun and are no complete value."""
         states = self._stream.choices.values()
-        called = [call.arguments for state in states for call in state.calls.calls]
-        called += [state.function_arguments for state in states]
+        called = [call.arguments for state in states for call in state.tool_calls]
+        called += [state.function.arguments for state in states if state.function is not None]
         return any(arguments.begun and not arguments.complete for arguments in called)
 
     def begin(self, state: ChoiceState) -> None:
@@ -156,7 +156,8 @@ class Endings:
 
     def _flush(self, state: ChoiceState) -> None:
         """Send what waited for a second half, or for the last word on a call, and got none."""
-        if state.calls.nameless or state.nameless_arguments is not None:
+        calls, function = state.calls, state.function
+        if (calls is not None and calls.nameless) or (function is not None and function.nameless is not None):
             raise UpstreamMalformed("The upstream began a tool call and never named its function.")
         said: dict[str, Any] = {key: text for key, text in state.waiting.items() if text}
         for key in state.halves:
@@ -169,16 +170,16 @@ class Endings:
             choice: Choice = {"index": state.index}
             choice |= {"delta": said} if self._is_chat else {**said, "logprobs": None}
             self._writer.choice(choice | {"finish_reason": None})
-        for call in state.calls.calls:
+        for call in state.tool_calls:
             if call.arguments.half:
                 call.arguments.half = ""
                 rest = {"arguments": codec.REPLACEMENT}
                 self._send_fragment(state, {"index": call.index, "function": rest})
-        for name, arguments in state.previews.fold():
+        for name, arguments in state.previews.fold() if state.previews is not None else ():
             self._send_call(state, name, arguments)
 
     def _send_call(self, state: ChoiceState, name: str, arguments: str) -> None:
-        call = state.calls.begin(name)
+        call = self._stream.tracker(state).begin(name)
         wire: dict[str, Any] = {"index": call.index, "id": call.id, "type": "function"}
         wire["function"] = {"name": name, "arguments": arguments}
         self._send_fragment(state, wire)
@@ -246,7 +247,7 @@ class Endings:
                 self._writer.usage(usage)
             return
         chunk = trailer.chunk
-        changed = not stream.identify(chunk).is_in(chunk) and run(self._steps.envelope, stream, chunk)
+        changed = run_on_envelope(self._steps, stream, chunk)
         if changed or chunk["usage"] != usage:
             chunk["usage"] = usage
             trailer.data = None

@@ -4,15 +4,17 @@ Frames of the proxy's own are born at two places only: in `endings`, where a cho
 begins or ends, and in `rewriter`, where the stream does. Text never waits.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from proxy.errors import UpstreamMalformed
-from proxy.wire.calls import Fragment
-from proxy.wire.chunk import TEXTS, Choice, ChoiceState, Chunk, Phase, StreamState, says_something
+from proxy.wire import skeleton
+from proxy.wire.call_machine import CallMachine
+from proxy.wire.chunk import Choice, ChoiceState, Chunk, Phase, StreamState, says_something
 from proxy.wire.endings import Endings
 from proxy.wire.frames import FrameWriter
-from proxy.wire.plan import Plan, run, run_on_choice
+from proxy.wire.plan import Plan, run, run_on_choice, run_on_envelope
 from proxy.wire.repairs.entry import DROPPED, KEPT, REPAIRED, Outcome
+from proxy.wire.repairs.finish import REASONS
 from proxy.wire.requests import Endpoint
 
 MISSING: Final = object()
@@ -23,7 +25,7 @@ WEIGHT: Final = {"stop": 0, "tool_calls": 1, "function_call": 1, "length": 2, "c
 class ChunkMachine:
     """Turns the chunks of one stream into frames, which go to the writer."""
 
-    __slots__ = ("_endings", "_is_chat", "_plan", "_steps", "_stream", "_writer")
+    __slots__ = ("_calls", "_endings", "_is_chat", "_plan", "_steps", "_stream", "_writer")
 
     def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter, endings: Endings) -> None:
         self._stream = stream
@@ -32,6 +34,7 @@ class ChunkMachine:
         self._is_chat = stream.request.endpoint is Endpoint.CHAT
         self._writer = writer
         self._endings = endings
+        self._calls: CallMachine | None = None  # before the first
 
     def receive(self, chunk: Chunk, data: bytes | None) -> None:
         """Take one chunk.
@@ -46,9 +49,10 @@ class ChunkMachine:
         """
         steps, stream = self._steps, self._stream
         changed = data is None
-        if not self._well_shaped(chunk):
+        if steps.shape:
             changed |= run(steps.shape, stream, chunk)
-            self._require_shape(chunk)
+        if not skeleton.is_sound(chunk, chat=self._is_chat):
+            changed |= skeleton.mend(chunk, steps, stream, chat=self._is_chat)
         choices = chunk["choices"]
         reports = "usage" in chunk
         for choice in choices:
@@ -59,8 +63,7 @@ class ChunkMachine:
             self._endings.without_choices(chunk, None if changed else data)
             return
         stream.chunk_id = chunk.get("id")
-        if not stream.identify(chunk).is_in(chunk):
-            changed |= run(steps.envelope, stream, chunk)
+        changed |= run_on_envelope(steps, stream, chunk)
         if reports or stream.request.include_usage:
             changed |= run(steps.usage, stream, chunk)
         if stream.whole or len(choices) > 1:
@@ -95,17 +98,13 @@ class ChunkMachine:
         state = stream.choice(index if type(index) is int else position)
         if len(stream.choices) > 1:
             self._endings.release_others(state, beside)
-        if stream.rough or state.halves:
-            changed |= run_on_choice(steps.text, stream, choice, state)
-        changed |= run_on_choice(steps.choice, stream, choice, state)
-        if self._is_chat and (state.phase is Phase.AWAITING_ROLE or "role" in choice["delta"]):
-            changed |= run_on_choice(steps.role, stream, choice, state)
+        changed |= self._delta(choice, state) if self._is_chat else self._text(choice, state)
         if choice.get("finish_reason", MISSING) is not None:
             changed |= self._reason(choice, state)
         if choice.get("logprobs") is not None:
             changed |= run_on_choice(steps.logprobs, stream, choice, state)
         if self._is_chat and ("tool_calls" in choice["delta"] or "function_call" in choice["delta"]):
-            changed |= self._calls(choice, state)
+            changed |= self._call_machine().repair(choice, state)
         outcome = REPAIRED if changed else KEPT
         for name, apply in steps.rest:
             result = apply(choice, state, stream)
@@ -113,8 +112,7 @@ class ChunkMachine:
                 stream.count(name)
                 outcome = max(outcome, result)
         if self._is_chat:
-            delta = choice["delta"]
-            state.said.update(key for key in delta if key in TEXTS and delta[key])
+            state.hear(choice["delta"])
         if state.phase is Phase.AWAITING_ROLE:
             self._endings.begin(state)
         return max(outcome, self._settle(choice, state))
@@ -128,16 +126,49 @@ class ChunkMachine:
                 changed = True
         return changed
 
+    def _delta(self, choice: Choice, state: ChoiceState) -> bool:
+        """Repair what a choice of a chat says, and the role in which it says so."""
+        steps, stream = self._steps, self._stream
+        changed = False
+        if stream.rough or state.halves:
+            changed = run_on_choice(steps.text, stream, choice, state)
+        for said in choice["delta"].values():
+            if type(said) is not str and said is not None:
+                changed |= run_on_choice(steps.choice_texts, stream, choice, state)
+                break
+        if steps.choice:
+            changed |= run_on_choice(steps.choice, stream, choice, state)
+        if state.phase is Phase.AWAITING_ROLE or "role" in choice["delta"]:
+            changed |= run_on_choice(steps.role, stream, choice, state)
+        return changed
+
+    def _text(self, choice: Choice, state: ChoiceState) -> bool:
+        """Repair what a choice of a completion says."""
+        steps, stream = self._steps, self._stream
+        changed = False
+        if stream.rough or state.halves:
+            changed = run_on_choice(steps.text, stream, choice, state)
+        if type(choice.get("text")) is not str:
+            changed |= run_on_choice(steps.choice_texts, stream, choice, state)
+        return run_on_choice(steps.choice, stream, choice, state) or changed
+
     def _reason(self, choice: Choice, state: ChoiceState) -> bool:
         """Repair the finish reason, until it is null: then there is nothing left of it to repair."""
+        steps, reason = self._steps, choice.get("finish_reason")
+        foreign = () if type(reason) is str and reason in REASONS else steps.reason_finish_reason
         changed = False
-        for name, apply in self._steps.reason:
+        for name, apply in (*foreign, *steps.reason):
             if apply(choice, state, self._stream):
                 self._stream.count(name)
                 changed = True
                 if choice.get("finish_reason", MISSING) is None:
                     break
         return changed
+
+    def _call_machine(self) -> CallMachine:
+        if self._calls is None:
+            self._calls = CallMachine(self._stream, self._plan)
+        return self._calls
 
     def _settle(self, choice: Choice, state: ChoiceState) -> Outcome:
         """Take the finish reason away where the choice says anything: then it is no last frame."""
@@ -166,80 +197,3 @@ class ChunkMachine:
             state.finished_with_text = True
         choice["finish_reason"] = None
         return REPAIRED
-
-    def _calls(self, choice: Choice, state: ChoiceState) -> bool:
-        """Repair the calls of a delta; the tracker says which call each fragment means."""
-        steps, stream = self._steps, self._stream
-        delta = choice["delta"]
-        _require_calls(delta)
-        changed = run_on_choice(steps.calls, stream, choice, state)
-        wires = delta.get("tool_calls")
-        if wires:
-            if not isinstance(wires, list) or not all(map(_is_call, wires)):
-                raise UpstreamMalformed("The upstream sent a tool call that is no object.")
-            borrowed_id = stream.chunk_id
-            if stream.whole:
-                fragments = [state.calls.take(wire, borrowed_id) for wire in wires]
-            else:
-                fragments = self._identified(wires, borrowed_id, state)
-            for fragment in fragments:
-                changed |= run(steps.call, stream, fragment)
-            if len(fragments) < len(delta["tool_calls"]):
-                delta["tool_calls"] = [fragment.wire for fragment in fragments]
-                changed = True
-                if not fragments:
-                    del delta["tool_calls"]
-        return run_on_choice(steps.after_calls, stream, choice, state) or changed
-
-    def _identified(self, wires: list[Any], borrowed_id: Any, state: ChoiceState) -> list[Fragment]:
-        """Return the fragments that can leave; calls that are sent again are folded."""
-        fold = "reemitted-call" in self._plan.on
-        if fold and self._stream.usage_on_chunks:
-            wires = self._sift(wires, borrowed_id, state)
-        repeats = state.calls.repeats
-        fragments = state.calls.identify(wires, borrowed_id, fold=fold)
-        if state.calls.repeats > repeats:
-            self._stream.count("reemitted-call", state.calls.repeats - repeats)
-        return fragments
-
-    def _sift(self, wires: list[Any], borrowed_id: Any, state: ChoiceState) -> list[Any]:
-        """Keep back the calls that the upstream sends again while they grow."""
-        rest = state.previews.sift(wires, borrowed_id)
-        if len(rest) < len(wires):
-            self._stream.count("reemitted-call", len(wires) - len(rest))
-        return rest
-
-    def _well_shaped(self, chunk: Chunk) -> bool:
-        choices = chunk.get("choices")
-        if type(choices) is not list or "error" in chunk:
-            return False
-        for choice in choices:
-            if type(choice) is not dict:
-                return False
-            if self._is_chat:
-                if type(choice.get("delta")) is not dict or "message" in choice:
-                    return False
-            elif type(choice.get("text")) is not str:
-                return False
-        return True
-
-    def _require_shape(self, chunk: Chunk) -> None:
-        """What the repairs left without a skeleton cannot be looked at any further."""
-        choices = chunk.get("choices")
-        field, kind = ("delta", dict) if self._is_chat else ("text", object)
-        if not isinstance(choices, list) or not all(
-            isinstance(choice, dict) and isinstance(choice.get(field), kind) for choice in choices
-        ):
-            raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
-
-
-def _require_calls(delta: dict[str, Any]) -> None:
-    """Calls in a form that no repair knows cannot be looked at any further."""
-    if delta.get("tool_calls") and not isinstance(delta["tool_calls"], list | dict):
-        raise UpstreamMalformed("The upstream sent tool calls that are no list.")
-    if delta.get("function_call") and not isinstance(delta["function_call"], dict):
-        raise UpstreamMalformed("The upstream sent a function call that is no object.")
-
-
-def _is_call(wire: Any) -> bool:
-    return isinstance(wire, dict) and isinstance(wire.get("function"), dict | None)

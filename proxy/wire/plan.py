@@ -1,11 +1,11 @@
 """Catalogue and switches, compiled: what runs on an upstream's answers, in order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from proxy.wire.chunk import Choice, ChoiceState, StreamState
+from proxy.wire.chunk import Choice, ChoiceState, Chunk, StreamState
 from proxy.wire.repairs import ORDER, Repair, Scope
 from proxy.wire.repairs.bodies import SHARED
 from proxy.wire.repairs.entry import NOTED, Outcome
@@ -20,16 +20,28 @@ Step = tuple[str, Callable[..., Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The repairs of one endpoint's streams, a tuple for each point at which they run."""
+    """The repairs of one endpoint's streams, a tuple for each point at which they run.
 
+    The points are called like the scopes; those whose repairs watch something like both, in one word.
+    """
+
+    shape_choices: tuple[Step, ...]
+    shape_message: tuple[Step, ...]
+    shape_delta: tuple[Step, ...]
     shape: tuple[Step, ...]
+    envelope_id: tuple[Step, ...]
+    envelope_object: tuple[Step, ...]
+    envelope_created: tuple[Step, ...]
+    envelope_model: tuple[Step, ...]
     envelope: tuple[Step, ...]
     usage: tuple[Step, ...]
     numbers: tuple[Step, ...]
     index: tuple[Step, ...]
     text: tuple[Step, ...]
+    choice_texts: tuple[Step, ...]
     choice: tuple[Step, ...]
     role: tuple[Step, ...]
+    reason_finish_reason: tuple[Step, ...]
     reason: tuple[Step, ...]
     logprobs: tuple[Step, ...]
     calls: tuple[Step, ...]
@@ -73,10 +85,11 @@ class Plan:
 def run(steps: tuple[Step, ...], stream: StreamState, value: Any) -> bool:
     """Apply each repair to `value` and the stream, count what it did, say whether anything was rewritten."""
     changed = False
+    counts = stream.repairs
     for name, apply in steps:
         outcome = apply(value, stream)
         if outcome:
-            stream.count(name)
+            counts[name] = counts.get(name, 0) + 1
             changed |= outcome is not NOTED
     return changed
 
@@ -84,12 +97,31 @@ def run(steps: tuple[Step, ...], stream: StreamState, value: Any) -> bool:
 def run_on_choice(steps: tuple[Step, ...], stream: StreamState, choice: Choice, state: ChoiceState) -> bool:
     """Do what `run` does, with repairs that are given a choice and its state."""
     changed = False
+    counts = stream.repairs
     for name, apply in steps:
         outcome = apply(choice, state, stream)
         if outcome:
-            stream.count(name)
+            counts[name] = counts.get(name, 0) + 1
             changed |= outcome is not NOTED
     return changed
+
+
+def run_on_envelope(steps: Steps, stream: StreamState, chunk: Chunk) -> bool:
+    """Do what `run` does, with the repairs of whatever in the chunk is not the stream's identity."""
+    identity = stream.identify(chunk)
+    changed = False
+    if chunk.get("id") != identity.id:
+        changed |= run(steps.envelope_id, stream, chunk)
+    if chunk.get("object") != identity.object:
+        changed |= run(steps.envelope_object, stream, chunk)
+    created = chunk.get("created")
+    if (
+        created != identity.created or type(created) is not int
+    ):  # a float of the same value is written otherwise
+        changed |= run(steps.envelope_created, stream, chunk)
+    if chunk.get("model") != identity.model:
+        changed |= run(steps.envelope_model, stream, chunk)
+    return run(steps.envelope, stream, chunk) or changed
 
 
 def compile_plan(
@@ -124,12 +156,17 @@ def compile_plan(
 
 def _steps(endpoint: Endpoint, chosen: list[Repair]) -> Steps:
     here = [repair for repair in chosen if endpoint in repair.endpoints]
-    return Steps(**{place.name: _at(place.name, here) for place in fields(Steps)})
+    return Steps(
+        **{place.name: _steps_of(r for r in here if r.point == place.name) for place in fields(Steps)}
+    )
 
 
 def _body_steps(endpoint: Endpoint, chosen: list[Repair]) -> BodySteps:
     here = [repair for repair in chosen if _is_for_bodies(repair, endpoint)]
-    return BodySteps(**{place.name: _at(place.name, here) for place in fields(BodySteps)})
+    scopes = {place.name: Scope[place.name.upper()] for place in fields(BodySteps)}
+    return BodySteps(
+        **{name: _steps_of(r for r in here if r.scope is scope) for name, scope in scopes.items()}
+    )
 
 
 def _is_for_bodies(repair: Repair, endpoint: Endpoint) -> bool:
@@ -138,11 +175,5 @@ def _is_for_bodies(repair: Repair, endpoint: Endpoint) -> bool:
     return repair.name in SHARED[endpoint]
 
 
-def _at(point: str, repairs: list[Repair]) -> tuple[Step, ...]:
-    """The steps at a point of the walk; it is called like its scope."""
-    scope = Scope[point.upper()]
-    return tuple(
-        (repair.name, repair.apply)
-        for repair in repairs
-        if repair.scope is scope and repair.apply is not None
-    )
+def _steps_of(repairs: Iterable[Repair]) -> tuple[Step, ...]:
+    return tuple((repair.name, repair.apply) for repair in repairs if repair.apply is not None)

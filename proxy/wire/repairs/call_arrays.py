@@ -6,7 +6,7 @@ Legacy function calls, in both directions, are here too.
 from typing import Any
 
 from proxy.errors import UpstreamMalformed
-from proxy.wire.chunk import Choice, ChoiceState, StreamState, in_order
+from proxy.wire.chunk import Choice, ChoiceState, FunctionCall, StreamState, in_order
 from proxy.wire.codec import dumps
 from proxy.wire.repairs.entry import (
     CHAT,
@@ -237,20 +237,21 @@ def malformed_function_call(choice: Choice, state: ChoiceState, stream: StreamSt
     name, arguments = call.get("name"), call.get("arguments") or ""
     if not isinstance(arguments, str):
         return KEPT
-    if not isinstance(name, str) or name == state.function_name:
+    function = state.function = state.function or FunctionCall()
+    if not isinstance(name, str) or name == function.name:
         name = ""
-    if name and state.function_name is not None:
+    if name and function.name is not None:
         raise UpstreamMalformed("The upstream sent two function calls, where there is room for one.")
-    state.function_arguments.feed(arguments)
-    if not name and state.function_name is None:
-        state.nameless_arguments = (state.nameless_arguments or "") + arguments
+    function.arguments.feed(arguments)
+    if not name and function.name is None:
+        function.nameless = (function.nameless or "") + arguments
         del delta["function_call"]
         return REPAIRED
     proper = {"name": name} if name else {}
-    proper["arguments"] = (state.nameless_arguments or "") + arguments
+    proper["arguments"] = (function.nameless or "") + arguments
     proper |= {key: value for key, value in call.items() if key not in ("name", "arguments", "function")}
-    state.function_name = name or state.function_name
-    state.nameless_arguments = None
+    function.name = name or function.name
+    function.nameless = None
     if proper == call:
         return KEPT
     delta["function_call"] = proper

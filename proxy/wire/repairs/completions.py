@@ -9,6 +9,7 @@ from proxy.wire.repairs.shape import choices_of
 @repair(
     "delta-instead-of-text",
     scope=Scope.SHAPE,
+    watches="delta",
     basis=FORM,
     endpoints=COMPLETIONS,
     wrong='"choices":[{"index":0,"delta":{"content":" two"}}]',
@@ -30,6 +31,7 @@ def delta_instead_of_text(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "missing-text",
     scope=Scope.SHAPE,
+    watches="delta",
     basis=FORM,
     endpoints=COMPLETIONS,
     wrong='"choices":[{"index":0,"finish_reason":"stop"}]',

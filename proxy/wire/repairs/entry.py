@@ -3,7 +3,8 @@
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, Literal
 
 from proxy.wire.requests import Endpoint
 
@@ -50,6 +51,23 @@ class Scope(enum.Enum):
     ERROR = "errors"  # no function: every form of error becomes one
 
 
+Watched = Literal["choices", "message", "delta", "id", "object", "created", "model", "texts", "finish_reason"]
+#: What a repair can watch, and what makes it right. One question is asked for all who watch it.
+RIGHT: Final = MappingProxyType[Watched, str](
+    {
+        "choices": "a list of objects, and there is no `error` beside it",
+        "message": "in none of the choices",
+        "delta": "an object in each of them; in completions a string, `text`",
+        "id": "the stream's own",
+        "object": "the stream's own",
+        "created": "the stream's own",
+        "model": "the stream's own",
+        "texts": "strings, or null",
+        "finish_reason": "null, or a word of OpenAI's",
+    }
+)
+
+
 class Basis(enum.Enum):
     """Why a repair is right: the published form is broken, or a client is."""
 
@@ -83,6 +101,8 @@ class Repair:
         sources: issues, commits or standards that know of it.
         eras: the LocalAI eras that have it, "" where none is known.
         endpoints: where it runs.
+        watches: where this is right in a chunk (`RIGHT`), the repair has nothing to do, and is not asked.
+            None: it is always asked. Within a scope those that watch something run first.
         default: whether it is on.
         apply: the function; None where the machine does it at a fixed point.
         fixed: it cannot be switched off, because without it no stream could be written.
@@ -98,9 +118,16 @@ class Repair:
     sources: tuple[str, ...]
     eras: str
     endpoints: frozenset[Endpoint]
+    watches: Watched | None
     default: bool
     apply: Callable[..., Outcome] | None
     fixed: bool
+
+    @property
+    def point(self) -> str:
+        """The point of a chunk's walk at which it runs."""
+        scope = self.scope.name.lower()
+        return f"{scope}_{self.watches}" if self.watches else scope
 
 
 def repair(
@@ -114,6 +141,7 @@ def repair(
     sources: tuple[str, ...],
     eras: str = "",
     endpoints: frozenset[Endpoint] = STREAMS,
+    watches: Watched | None = None,
     default: bool = True,
 ) -> Callable[[Callable[..., Outcome]], Repair]:
     """Make a function the repair called `name`. Its docstring's first line says what it does."""
@@ -131,6 +159,7 @@ def repair(
             sources=sources,
             eras=eras,
             endpoints=endpoints,
+            watches=watches,
             default=default,
             apply=function,
             fixed=False,
@@ -144,5 +173,11 @@ def fixed(name: str, *, summary: str, scope: Scope, basis: Basis, **told: Any) -
 
     With `fixed=False` among `told` it can be switched off all the same.
     """
-    defaults: dict[str, Any] = {"eras": "", "endpoints": STREAMS, "default": True, "fixed": True}
+    defaults: dict[str, Any] = {
+        "eras": "",
+        "endpoints": STREAMS,
+        "watches": None,
+        "default": True,
+        "fixed": True,
+    }
     return Repair(name=name, scope=scope, basis=basis, summary=summary, apply=None, **(defaults | told))

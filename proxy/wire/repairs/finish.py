@@ -61,6 +61,7 @@ def _plain(reason: str) -> str:
 @repair(
     "missing-finish-reason",
     scope=Scope.REASON,
+    watches="finish_reason",
     basis=FORM,
     wrong='"choices":[{"index":0,"delta":{"content":"Hi"}}]',
     right='"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]',
@@ -79,6 +80,7 @@ def missing_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 @repair(
     "empty-finish-reason",
     scope=Scope.REASON,
+    watches="finish_reason",
     basis=FORM,
     wrong='"finish_reason":"" · "finish_reason":"null"',
     right='"finish_reason":null',
@@ -100,6 +102,7 @@ def empty_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState)
 @repair(
     "failed-finish-reason",
     scope=Scope.REASON,
+    watches="finish_reason",
     basis=FORM,
     wrong='"finish_reason":"error" · "finish_reason":"abort"',
     right='data: {"error":{"message":"The upstream cut the answer off: error",…}}',
@@ -118,6 +121,7 @@ def failed_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState
 @repair(
     "foreign-finish-reason",
     scope=Scope.REASON,
+    watches="finish_reason",
     basis=FORM,
     wrong='"finish_reason":"eos_token" · "end_turn" · "max_tokens" · "tool_use" · "STOP"',
     right='"finish_reason":"stop" · "stop" · "length" · "tool_calls" · "stop"',
@@ -140,6 +144,7 @@ def foreign_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 @repair(
     "unknown-finish-reason",
     scope=Scope.REASON,
+    watches="finish_reason",
     basis=FORM,
     wrong='"finish_reason":"vanished" · "finish_reason":1',
     right='"finish_reason":"stop"',
@@ -160,7 +165,7 @@ def call_reason(state: ChoiceState, stream: StreamState) -> str:
     if stream.request.calls_allowed:
         legacy = stream.request.tools is None
     else:
-        legacy = state.function_name is not None and not state.calls.calls
+        legacy = state.made_calls and not state.tool_calls
     return "function_call" if legacy else "tool_calls"
 
 

@@ -21,6 +21,7 @@ def _set(chunk: Chunk, key: str, value: Any) -> Outcome:
 @repair(
     "missing-id",
     scope=Scope.ENVELOPE,
+    watches="id",
     basis=FORM,
     wrong='data: {"object":"chat.completion.chunk","choices":[…]}',
     right='data: {"id":"chatcmpl-…","object":"chat.completion.chunk",…}',
@@ -38,6 +39,7 @@ def missing_id(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "changing-id",
     scope=Scope.ENVELOPE,
+    watches="id",
     basis=FORM,
     wrong='data: {"id":"chatcmpl-1",…} … data: {"id":"chatcmpl-2",…}',
     right='data: {"id":"chatcmpl-1",…} … data: {"id":"chatcmpl-1",…}',
@@ -56,6 +58,7 @@ def changing_id(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "missing-object",
     scope=Scope.ENVELOPE,
+    watches="object",
     basis=FORM,
     wrong='data: {"model":"ggml-gpt4all-j","choices":[{"finish_reason":"stop"}]}',
     right='data: {…,"object":"chat.completion.chunk",…}',
@@ -73,6 +76,7 @@ def missing_object(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "wrong-object",
     scope=Scope.ENVELOPE,
+    watches="object",
     basis=FORM,
     wrong='data: {"object":"chat.completions.chunk",…}',
     right='data: {"object":"chat.completion.chunk",…}',
@@ -90,6 +94,7 @@ def wrong_object(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "missing-created",
     scope=Scope.ENVELOPE,
+    watches="created",
     basis=FORM,
     wrong='data: {"id":"…","object":"chat.completion.chunk","choices":[…]}',
     right='data: {…,"created":1684665888,…}',
@@ -107,6 +112,7 @@ def missing_created(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "malformed-created",
     scope=Scope.ENVELOPE,
+    watches="created",
     basis=FORM,
     wrong='"created":1706937715819 · "created":1234567890.56 · "created":"1700000000"',
     right='"created":1706937715 · "created":1234567890 · "created":1700000000',
@@ -125,6 +131,7 @@ def malformed_created(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "changing-created",
     scope=Scope.ENVELOPE,
+    watches="created",
     basis=FORM,
     wrong='data: {"created":1708097828,…} … data: {"created":1708097829,…}',
     right='data: {"created":1708097828,…} … data: {"created":1708097828,…}',
@@ -143,6 +150,7 @@ def changing_created(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "missing-model",
     scope=Scope.ENVELOPE,
+    watches="model",
     basis=FORM,
     wrong='data: {"id":"…","model":"",…}',
     right='data: {"id":"…","model":"gpt-4",…}',
@@ -160,6 +168,7 @@ def missing_model(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "changing-model",
     scope=Scope.ENVELOPE,
+    watches="model",
     basis=FORM,
     wrong='data: {"model":"gpt-4",…} … data: {"model":"ggml-gpt4all-j",…}',
     right='data: {"model":"gpt-4",…} … data: {"model":"gpt-4",…}',

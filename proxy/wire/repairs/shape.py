@@ -33,6 +33,7 @@ def _is_numbered(entry: tuple[str, Any]) -> bool:
 @repair(
     "null-error",
     scope=Scope.SHAPE,
+    watches="choices",
     basis=CLIENT,
     wrong='{…,"choices":[…],"error":null}',
     right='{…,"choices":[…]}',
@@ -50,6 +51,7 @@ def null_error(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "missing-choices",
     scope=Scope.SHAPE,
+    watches="choices",
     basis=FORM,
     wrong='data: {"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}',
     right='data: {…,"choices":[],"usage":{…}}',
@@ -67,6 +69,7 @@ def missing_choices(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "null-choices",
     scope=Scope.SHAPE,
+    watches="choices",
     basis=FORM,
     wrong='"choices":null,"usage":{…} · "choices":{"delta":{…}} · "choices":{"0":{"delta":{…}}}',
     right='"choices":[],"usage":{…} · "choices":[{"index":0,"delta":{…}}]',
@@ -92,6 +95,7 @@ def null_choices(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "message-beside-delta",
     scope=Scope.SHAPE,
+    watches="message",
     basis=FORM,
     endpoints=CHAT,
     wrong='"choices":[{"index":0,"message":{"content":"Hi"},"delta":{"content":"Hi"}}]',
@@ -112,6 +116,7 @@ def message_beside_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "message-after-deltas",
     scope=Scope.SHAPE,
+    watches="message",
     basis=FORM,
     endpoints=CHAT,
     wrong='"delta":{"content":"Hi"} … "choices":[{"message":{"content":"Hi"},"finish_reason":"stop",…}]',
@@ -142,6 +147,7 @@ def message_after_deltas(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "message-instead-of-delta",
     scope=Scope.SHAPE,
+    watches="message",
     basis=FORM,
     endpoints=CHAT,
     wrong='"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"}}]',
@@ -164,6 +170,7 @@ def message_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "string-delta",
     scope=Scope.SHAPE,
+    watches="delta",
     basis=FORM,
     endpoints=CHAT,
     wrong='"choices":[{"index":0,"delta":" two"}]',
@@ -184,6 +191,7 @@ def string_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "text-instead-of-delta",
     scope=Scope.SHAPE,
+    watches="delta",
     basis=FORM,
     endpoints=CHAT,
     wrong='"choices":[{"index":0,"text":" two"}]',
@@ -204,6 +212,7 @@ def text_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "missing-delta",
     scope=Scope.SHAPE,
+    watches="delta",
     basis=FORM,
     endpoints=CHAT,
     wrong='"choices":[{"finish_reason":"stop"}]',
@@ -225,6 +234,7 @@ def missing_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "null-delta",
     scope=Scope.SHAPE,
+    watches="delta",
     basis=FORM,
     endpoints=CHAT,
     wrong='"choices":[{"index":0,"delta":null,"finish_reason":"stop"}]',

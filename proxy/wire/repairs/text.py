@@ -71,6 +71,7 @@ def _has_other_surrogates(text: str) -> bool:
 @repair(
     "content-parts",
     scope=Scope.CHOICE,
+    watches="texts",
     basis=FORM,
     endpoints=CHAT,
     wrong='"content":[{"type":"thinking","thinking":[…]},{"type":"text","text":"x"}]',
@@ -118,6 +119,7 @@ def _thought(part: dict[str, Any]) -> str:
 @repair(
     "malformed-content",
     scope=Scope.CHOICE,
+    watches="texts",
     basis=FORM,
     wrong='"content":42 · "content":{"text":"Hi"}',
     right='"content":"42" · "content":"Hi"',

@@ -1,0 +1,54 @@
+"""The skeleton of a chunk: a list of choices, and in each of them what it says. All else hangs on it."""
+
+from typing import Any
+
+from proxy.errors import UpstreamMalformed
+from proxy.wire.chunk import Choice, Chunk, StreamState
+from proxy.wire.plan import Steps, run
+from proxy.wire.repairs.shape import choices_of
+
+
+def is_sound(chunk: Chunk, *, chat: bool) -> bool:
+    """Nothing that the repairs of the skeleton watch is wrong: they would find nothing to do."""
+    choices = chunk.get("choices")
+    if type(choices) is not list or "error" in chunk:
+        return False
+    for choice in choices:
+        if type(choice) is not dict:
+            return False
+        if chat:
+            if type(choice.get("delta")) is not dict or "message" in choice:
+                return False
+        elif type(choice.get("text")) is not str:
+            return False
+    return True
+
+
+def mend(chunk: Chunk, steps: Steps, stream: StreamState, *, chat: bool) -> bool:
+    """Repair a skeleton that is not sound; return whether anything was rewritten.
+
+    Raises:
+        UpstreamMalformed: no repair knows it, and nothing else in the chunk can be looked at.
+    """
+    changed = False
+    if "error" in chunk or not _are_objects(chunk.get("choices")):
+        changed |= run(steps.shape_choices, stream, chunk)
+    if any("message" in choice for choice in choices_of(chunk)):
+        changed |= run(steps.shape_message, stream, chunk)
+    if not all(_speaks(choice, chat=chat) for choice in choices_of(chunk)):
+        changed |= run(steps.shape_delta, stream, chunk)
+    field, kind = ("delta", dict) if chat else ("text", object)
+    if not _are_objects(chunk.get("choices")) or not all(
+        isinstance(choice.get(field), kind) for choice in chunk["choices"]
+    ):
+        raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
+    return changed
+
+
+def _are_objects(choices: Any) -> bool:
+    return type(choices) is list and all(type(choice) is dict for choice in choices)
+
+
+def _speaks(choice: Choice, *, chat: bool) -> bool:
+    """What the choice says stands where it should, and is of the right kind."""
+    return type(choice.get("delta")) is dict if chat else type(choice.get("text")) is str
