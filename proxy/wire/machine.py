@@ -4,7 +4,7 @@ Frames of the proxy's own are born at two places only: in `endings`, where a cho
 begins or ends, and in `rewriter`, where the stream does. Text never waits.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
 from proxy.wire import skeleton
@@ -187,7 +187,7 @@ class ChunkMachine:
             state.finish = state.holder = None
         if not reason:
             return KEPT
-        if WEIGHT.get(reason, 0) >= WEIGHT.get(state.early_finish or "", 0):
+        if _weight(reason) >= _weight(state.early_finish):
             state.early_finish = reason
         state.finish = state.early_finish
         if not says:
@@ -197,3 +197,8 @@ class ChunkMachine:
             state.finished_with_text = True
         choice["finish_reason"] = None
         return REPAIRED
+
+
+def _weight(reason: Any) -> int:
+    """How much a reason says; where no repair may correct it, it can be anything."""
+    return WEIGHT.get(reason, 0) if isinstance(reason, str) else 0

@@ -2,8 +2,12 @@
 
 import pytest
 
+from proxy.wire.chunk import Origin
+from proxy.wire.plan import compile_plan
 from proxy.wire.repairs import CATALOGUE
-from tests.wire.cases import Case, all_cases
+from proxy.wire.requests import Endpoint, Request
+from proxy.wire.rewriter import StreamRewriter
+from tests.wire.cases import BEGAN, TOKEN, Case, all_cases
 
 CASES = all_cases()
 SWITCHABLE = {repair.name for repair in CATALOGUE.values() if not repair.fixed}
@@ -35,3 +39,14 @@ def test_without_any_repair_every_stream_still_ends(case: Case) -> None:
     assert not SWITCHABLE & set(repairs)
     assert outcome != "open"
     assert out.endswith(b"\n\n")
+
+
+@pytest.mark.parametrize("reason", ["[]", "{}", "7", "true", '["stop"]'])
+def test_a_reason_that_no_repair_may_correct_passes(reason: str) -> None:
+    plan = compile_plan(dict.fromkeys(SWITCHABLE, False))
+    rewriter = StreamRewriter(Request(Endpoint.CHAT, stream=True), Origin(TOKEN, BEGAN), plan)
+    chunk = b'{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":%b}]}' % reason.encode()
+    frames = rewriter.receive_data(b"data: %b\n\ndata: %b\n\ndata: [DONE]\n\n" % (chunk, chunk))
+
+    assert b"".join(frames).count(b'"content":"Hi"') == 2
+    assert rewriter.ended
