@@ -14,6 +14,7 @@ from aiohttp.web_protocol import _ErrInfo
 
 from proxy.errors import ClientError, StraightwireError
 from proxy.server.exchange import Complete, Exchange
+from proxy.server.short_queue import ShortQueue
 
 #: RFC 6585, section 5; the same is said of a target that is too long, which aiohttp does not tell apart.
 _FIELDS_TOO_LARGE: Final = 431
@@ -73,6 +74,7 @@ class _Connection(web.RequestHandler):
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
+        self._messages = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._refuse = server.refuse
 
     def data_received(self, data: bytes) -> None:

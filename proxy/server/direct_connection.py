@@ -74,6 +74,8 @@ class DirectConnection(Connection):
         body: of the latest answer to the session, if it takes that road.
     """
 
+    __slots__ = ("_asker", "_decode", "_head_alone", "_open_body", "_reply", "body")
+
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
         self.body: DirectBody | None = None

@@ -19,6 +19,8 @@ from aiohttp.streams import StreamReader
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamBusy
+from proxy.server.alarms import Alarm
+from proxy.server.short_queue import ShortQueue
 
 #: What is kept of a body for its reader, in bytes, before the upstream has to wait; by aiohttp, twice that.
 READ_AHEAD: Final = 65536
@@ -37,13 +39,16 @@ class Connection(ResponseHandler):
     answer, from the end of the request, or from when the upstream stopped to take it.
     """
 
+    # With these in it, the dictionary of aiohttp's own would outgrow what Python shares between objects.
+    __slots__ = ("_asked", "_deadline", "_head_came", "_sent", "_waiting")
+
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
+        self._buffer = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._asked = False
         self._sent = False
         self._head_came = False
-        self._deadline = math.inf
-        self._alarm: asyncio.TimerHandle | None = None
+        self._deadline: Alarm | None = None  # one for all requests
         self._waiting: select.poll | None = None
 
     @property
@@ -119,9 +124,8 @@ class Connection(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note the end."""
-        self._drop_deadline()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._deadline is not None:
+            self._deadline.stop()
         super().connection_lost(exc)
 
     def _reschedule_timeout(self) -> None:
@@ -148,24 +152,15 @@ class Connection(ResponseHandler):
             self._waiting.register(descriptor.fileno(), select.POLLIN)
         return bool(self._waiting.poll(0))
 
-    # One alarm serves many requests: what happens often only moves the deadline, at which the alarm looks.
-
     def _set_deadline(self) -> None:
         if self._read_timeout and not self._head_came:
-            self._deadline = self._loop.time() + self._read_timeout
-            if self._alarm is None:
-                self._alarm = self._loop.call_later(self._read_timeout, self._look_at_deadline)
+            if self._deadline is None:
+                self._deadline = Alarm(self._on_read_timeout)
+            self._deadline.set(self._loop.time() + self._read_timeout)
 
     def _drop_deadline(self) -> None:
-        self._deadline = math.inf
-
-    def _look_at_deadline(self) -> None:
-        self._alarm = None
-        left = self._deadline - self._loop.time()
-        if left <= 0:
-            self._on_read_timeout()
-        elif left < math.inf:
-            self._alarm = self._loop.call_later(left, self._look_at_deadline)
+        if self._deadline is not None:
+            self._deadline.set(math.inf)
 
 
 class Connector(aiohttp.TCPConnector):
