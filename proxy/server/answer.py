@@ -17,6 +17,8 @@ _HIDDEN: Final = b"[hidden]"
 
 #: Takes what one read brought; says whether more can come at once.
 Take = Callable[[bytes], bool]
+#: Takes a read that begins a chunk of the body, as it came, chunk and all; says whether it did.
+TakeChunk = Callable[[bytes], bool]
 
 
 class Reply(Protocol):
@@ -111,11 +113,12 @@ class Answer(ABC):
                 f"The upstream {self._host} stopped in its answer and sent nothing for {limit:g} s."
             ) from None
 
-    async def forward(self, take: Take) -> None:
+    async def forward(self, take: Take, take_chunk: TakeChunk) -> None:
         """Hand over what arrives, as it arrives, until `take` wants no more for now.
 
         Args:
             take: is given what `read` would return; says whether it can be given more at once.
+            take_chunk: may be offered first what goes to `take` if it does not want it; here it never is.
 
         Raises:
             UpstreamError: as from `read`.

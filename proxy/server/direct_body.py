@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from proxy.server.answer import Take
+from proxy.server.answer import Take, TakeChunk
 from proxy.server.upstream_connection import READ_AHEAD
 from proxy.wire.chunked import ChunkedDecoder
 
@@ -27,6 +27,7 @@ class DirectBody:
         self._kept = b""
         self._paused = False
         self._take: Take | None = None
+        self._take_chunk: TakeChunk | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._broken = False
         self._close: Callable[[], None] | None = None
@@ -55,6 +56,8 @@ class DirectBody:
     def receive(self, data: bytes) -> None:
         """Take what the transport has read."""
         decoder = self._decoder
+        if self._take_chunk is not None and decoder.between and self._offer(data, self._take_chunk):
+            return
         data = decoder.feed(data)
         if data and self._close is not None:
             self.break_off()
@@ -93,20 +96,24 @@ class DirectBody:
         self._resume()
         return data
 
-    async def pour(self, take: Take) -> bool:
+    async def pour(self, take: Take, take_chunk: TakeChunk) -> bool:
         """Hand over what comes until `take` wants no more, or it has to be read.
+
+        Args:
+            take: is given what comes, without its chunks.
+            take_chunk: is offered, before, each read that begins with a chunk; says whether it has taken it.
 
         Returns:
             Whether `take` wants more.
         """
         if self._kept or self.over:
             return True
-        self._take = take
+        self._take, self._take_chunk = take, take_chunk
         try:
             await self._woken()
             return self._take is not None
         finally:
-            self._take = None
+            self._take = self._take_chunk = None
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
@@ -115,14 +122,24 @@ class DirectBody:
             self._transport.pause_reading()
         self._wake()
 
+    def _offer(self, data: bytes, take_chunk: TakeChunk) -> bool:
+        try:
+            return take_chunk(data)
+        except Exception as error:  # noqa: BLE001 - it belongs to the task that waits
+            self._pour_no_more(error)
+            return True
+
     def _hand_over(self, data: bytes, take: Take) -> None:
         try:
-            if take(data):
-                return
-        except Exception as error:  # noqa: BLE001 - it belongs to the task that waits
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_exception(error)
-        self._take = None
+            if not take(data):
+                self._pour_no_more()
+        except Exception as error:  # noqa: BLE001 - likewise
+            self._pour_no_more(error)
+
+    def _pour_no_more(self, error: Exception | None = None) -> None:
+        self._take = self._take_chunk = None
+        if error is not None and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
         self._wake()
 
     async def _woken(self) -> None:

@@ -96,7 +96,7 @@ class StreamRelay:
         if not 200 <= answer.status < 300:
             raise await answer.reported()
         while not self._rewriter.ended:
-            await answer.forward(self._take)
+            await answer.forward(self._take, self._take_chunk)
             await self._stream.settle()
         if self._rewriter.failure is None:
             answer.conclude()
@@ -111,3 +111,14 @@ class StreamRelay:
             self._last_frames = frames
             return False
         return not frames or self._stream.write(frames)
+
+    def _take_chunk(self, data: bytes) -> bool:
+        """Take one read, as the upstream sent it, on the shortest road, if it leads to the client."""
+        if not self._stream.flows:
+            return False
+        chunk = self._rewriter.receive_chunk(data)
+        if chunk is None:
+            return False
+        self._silence.note_event()
+        self._stream.pass_on(chunk)
+        return True

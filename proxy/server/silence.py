@@ -101,6 +101,12 @@ class Silence:
         if frames:
             self._said = now
 
+    def note_event(self) -> None:
+        """Note one read with an event in the middle of the answer, and a frame that is sent right after."""
+        self._heard = self._said = now = self._loop.time()
+        self._events += 1
+        self.pace.note(now)
+
     def _speak_at(self) -> float:
         if not self._stream.opened:
             return self._said + self._patience.before_opening

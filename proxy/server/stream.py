@@ -86,6 +86,15 @@ class ClientStream:
         self._send(data)
         return not self._protocol.writing_paused
 
+    @property
+    def flows(self) -> bool:
+        """Frames can be passed on: the stream is open and in chunks, its client there, and keeping up."""
+        return self._chunked and self._response.prepared and not self._protocol.writing_paused
+
+    def pass_on(self, chunk: bytes) -> None:
+        """Send a frame that is an HTTP chunk already, while the stream `flows`."""
+        self._send(chunk)
+
     async def settle(self) -> None:
         """Open the stream if there are frames for it; wait until the client has taken enough of them."""
         if self._kept:

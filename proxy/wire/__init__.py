@@ -13,6 +13,7 @@ A stream
     frames        chunks, written
     rewriter      all of these as one: `StreamRewriter`
     splice        the short road past most of them, for an event like the last
+    shortcut      the shortest: past HTTP's chunks too, from read to write
 
 A whole body
 

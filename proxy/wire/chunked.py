@@ -14,24 +14,25 @@ class ChunkedDecoder:
 
     Attributes:
         ended: the last chunk has come, and the trailers, which stop here.
+        between: the next byte begins a chunk.
         broken: what came is no chunk. Nothing is decoded any more.
         surplus: something came after the end, which belongs to nobody.
     """
 
-    __slots__ = ("_between", "_left", "_line", "_trailing", "broken", "ended", "surplus")
+    __slots__ = ("_left", "_line", "_trailing", "between", "broken", "ended", "surplus")
 
     def __init__(self) -> None:
+        self.between = True
         self.ended = False
         self.broken = False
         self.surplus = False
-        self._between = True  # the next byte begins the line of a chunk
         self._line = b""  # the beginning of one that has not come whole
         self._left = 0  # bytes of the current chunk, its line end included
         self._trailing = False
 
     def feed(self, data: bytes) -> bytes:
         """Take what one read brought; return what of it belongs to the body."""
-        if self._between:
+        if self.between:
             # The usual case: one read brings one chunk.
             line = data.find(b"\r\n", 0, _MOST_DIGITS + 2)
             if line > 0 and not data[:line].strip(_HEX):
@@ -39,7 +40,7 @@ class ChunkedDecoder:
                 if end + 2 == len(data) > line + 4 and data.endswith(b"\r\n"):
                     return data[line + 2 : end]
         pieces = self._pieces(data)
-        self._between = not (self._left or self._line or self._trailing or self.broken)
+        self.between = not (self._left or self._line or self._trailing or self.broken)
         return b"".join(pieces)
 
     def _pieces(self, data: bytes) -> list[bytes]:

@@ -17,6 +17,7 @@ from proxy.wire.intake import Intake
 from proxy.wire.machine import ChunkMachine
 from proxy.wire.plan import Plan
 from proxy.wire.requests import Endpoint, Request
+from proxy.wire.shortcut import Shortcut, find
 from proxy.wire.splice import Splice
 from proxy.wire.sse import BOM, Event, encode
 
@@ -49,7 +50,7 @@ class StreamRewriter:
         origin: a random token and the time, since this floor knows neither.
         plan: the repairs that are on.
         event_limit: the greatest size of one upstream event in bytes; 0 means none.
-        splice: take the short road where it leads to the same; False for the long one only.
+        splice: take the short roads where they lead to the same; False for the long one only.
 
     Attributes:
         ended: nothing more will leave: `[DONE]` or an error event has been returned.
@@ -68,6 +69,7 @@ class StreamRewriter:
         "_intake",
         "_limit",
         "_plan",
+        "_shortcut",
         "_splice",
         "_stream",
         "_writer",
@@ -97,6 +99,7 @@ class StreamRewriter:
         self._endings = Endings(self._stream, plan, self._writer)
         self._intake = Intake(self._stream, ChunkMachine(self._stream, plan, self._writer, self._endings))
         self._splice = Splice(self._stream, self._intake, self._writer) if splice else None
+        self._shortcut: Shortcut | None = None  # past the splice, as long as nothing else comes
         self._decoder: framing.TolerantDecoder | framing.JSONDecoder | None = None
         self._bare = False  # the body is JSON, no event stream
         self._first = b""  # until it shows what kind of body this is
@@ -104,6 +107,7 @@ class StreamRewriter:
     @property
     def events_in(self) -> int:
         """How many events of the upstream have said something so far."""
+        self._leave_shortcut()
         return self._intake.events
 
     @property
@@ -112,12 +116,14 @@ class StreamRewriter:
 
         Many servers send the roles before they load the model, or read the prompt.
         """
+        self._leave_shortcut()
         roles = len(self._stream.choices) if self._stream.request.endpoint is Endpoint.CHAT else 0
         return max(self._intake.events, self._writer.written) > roles
 
     @property
     def report(self) -> StreamReport:
         """What became of the stream so far."""
+        self._leave_shortcut()
         if self._splice is not None:
             self._splice.settle()
         repairs = dict(self._stream.repairs)
@@ -128,6 +134,7 @@ class StreamRewriter:
 
     def receive_data(self, data: bytes) -> list[bytes]:
         """Take what one read brought, cut anywhere; return the frames that can leave."""
+        self._leave_shortcut()
         decoder = self._decoder
         if decoder is None:
             self._first += data
@@ -147,8 +154,26 @@ class StreamRewriter:
             self._fail(UpstreamMalformed(f"The upstream sent an event of more than {self._limit} bytes."))
         return self._take()
 
+    def receive_chunk(self, data: bytes) -> bytes | None:
+        """Take one read of a body in HTTP's chunks, chunk and all, where it is just an event like the last.
+
+        Args:
+            data: what was read, from the beginning of a chunk on.
+
+        Returns:
+            The HTTP chunk for the client. None: nothing has been taken, and it is `receive_data` that
+            has to be given what is in the chunk.
+        """
+        shortcut = self._shortcut
+        if shortcut is None:
+            if self._splice is None or self.ended or not isinstance(self._decoder, framing.TolerantDecoder):
+                return None
+            shortcut = self._shortcut = find(self._decoder, self._splice, self._writer, self._limit)
+        return None if shortcut is None else shortcut.take(data)
+
     def receive_eof(self) -> list[bytes]:
         """Take the proper end of the upstream's body."""
+        self._leave_shortcut()
         cut = self._left_over()
         if self.done:
             self._close()
@@ -160,12 +185,18 @@ class StreamRewriter:
 
     def receive_failure(self, error: UpstreamError | Stopped) -> list[bytes]:
         """Take the news that the upstream's body broke off, or fell silent, or is waited for no longer."""
+        self._leave_shortcut()
         self._left_over()
         if self.done:
             self._close()
         elif not self.ended:
             self._end_broken(error)
         return self._take()
+
+    def _leave_shortcut(self) -> None:
+        if self._shortcut is not None:
+            self._shortcut.settle()
+            self._shortcut = None
 
     def _take(self) -> list[bytes]:
         frames = self._writer.take()

@@ -89,16 +89,19 @@ class Splice:
         stream: the state that the long road works on.
         intake: the long road.
         writer: where the frames go.
+
+    Attributes:
+        seam: what the next event is expected to be; None where that is not known.
     """
 
-    __slots__ = ("_hits", "_intake", "_is_chat", "_pause", "_rest", "_sample", "_seam", "_stream", "_writer")
+    __slots__ = ("_hits", "_intake", "_is_chat", "_pause", "_rest", "_sample", "_stream", "_writer", "seam")
 
     def __init__(self, stream: StreamState, intake: Intake, writer: FrameWriter) -> None:
         self._stream = stream
         self._is_chat = stream.request.endpoint is Endpoint.CHAT
         self._intake = intake
         self._writer = writer
-        self._seam: Seam | None = None
+        self.seam: Seam | None = None
         self._sample: Sample | None = None
         self._hits = 0  # events spliced, whose repairs are still to be counted
         self._rest = 0  # events until it is tried again to learn
@@ -106,7 +109,7 @@ class Splice:
 
     def take(self, event: Event) -> bool:
         """Take an event by the short road; return whether that was possible."""
-        seam = self._seam
+        seam = self.seam
         if seam is None:
             if self._sample is None:
                 return False
@@ -148,20 +151,25 @@ class Splice:
             self._sample = Sample(event, frames[-1], counts, len(self._texts) > remembered)
         return over
 
+    def skip(self, events: int) -> None:
+        """Count events that have been taken as `take` would have taken them."""
+        self._intake.events += events
+        self._hits += events
+
     def settle(self) -> None:
         """Count the repairs of the events that went by the short road."""
         hits, self._hits = self._hits, 0
-        if hits and self._seam is not None:
-            for repair, times in self._seam.counts:
+        if hits and self.seam is not None:
+            for repair, times in self.seam.counts:
                 self._stream.count(repair, hits * times)
 
     def _forget(self) -> None:
         self._sample = None
-        if self._seam is not None:
+        if self.seam is not None:
             if self._hits:
                 self._rest = self._pause = 0
             self.settle()
-            self._seam = None
+            self.seam = None
 
     def _is_steady(self) -> bool:
         """There is one choice, it has begun, and nothing that may still come of what it said is held back."""
@@ -191,8 +199,8 @@ class Splice:
             counts = self._stream.repairs.items()
             new = {repair: times - before.get(repair, 0) for repair, times in counts}
             acted = tuple((repair, times) for repair, times in new.items() if times)
-            self._seam = Seam(event.event, *came, *left, self._texts if remembers else None, acted)
-        return self._seam
+            self.seam = Seam(event.event, *came, *left, self._texts if remembers else None, acted)
+        return self.seam
 
     def _said(self, data: bytes) -> tuple[str, str] | None:
         """Return the key and the text of a chunk that says just that; None if it is not such a chunk."""

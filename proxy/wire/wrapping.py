@@ -86,6 +86,15 @@ class QuickDecoder(EventDecoder):
                 self.note(form, each * times)
         return self._counts
 
+    @property
+    def expected(self) -> Wrapping | None:
+        """What the next event is expected to be wrapped in; None in the middle of one."""
+        return self._wrapping if self._between else None
+
+    def skip(self, events: int) -> None:
+        """Count events so wrapped that have been read without `feed`."""
+        self._wrapped += events
+
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that end within `data`, in order."""
         before, after, name, bare, _ = self._wrapping

@@ -10,9 +10,11 @@ from proxy.server import direct
 from proxy.server.answer_heads import Head, KnownHeads
 from proxy.server.direct_connection import DirectConnection
 from proxy.server.upstream_connection import Connection
+from proxy.wire.rewriter import StreamRewriter
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import talking
-from tests.server.streams import ONE, PATH, QUESTION, WHOLE, serves
+from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, event, serves
+from tests.server.test_leaving import TOO_MUCH
 from tests.server.test_upstream import asking, post
 
 
@@ -91,3 +93,59 @@ async def test_request_that_is_withdrawn_as_its_answer_comes_harms_nobody(monkey
 
         assert await tasks[1] == b"first"
         assert len(server.talks) == 1
+
+
+async def test_events_that_are_alike_take_the_shortest_road_to_the_client(monkeypatch):
+    longer: list[bytes] = []
+    receive_data = StreamRewriter.receive_data
+
+    def noting(rewriter: StreamRewriter, data: bytes) -> list[bytes]:
+        longer.append(data)
+        return receive_data(rewriter, data)
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(STREAM_HEAD)
+        for frame in frames:
+            await talk.send(chunk(frame))
+            await soon(talk.go.wait())
+            talk.go.clear()
+        await talk.send(chunk(STOP + DONE), LAST_CHUNK)
+
+    monkeypatch.setattr(StreamRewriter, "receive_data", noting)
+    frames = [ROLE, *(event(f" {n}") for n in range(30))]
+    async with talking(script) as (upstream, client):
+        await client.post(PATH, QUESTION)
+        await client.head()
+        for frame in frames:
+            assert await client.chunk() == frame
+            upstream.talks[0].go.set()
+        assert await client.chunks() == [STOP, DONE]
+
+    assert len(longer) < 8
+
+
+async def test_client_that_does_not_read_holds_back_an_upstream_that_sends_event_by_event():
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(STREAM_HEAD, chunk(ROLE))
+        while not talk.go.is_set():
+            sent = talk.sent
+            await talk.send_until_blocked(long, sent + len(long))
+            await asyncio.sleep(0)  # so that most come in a read of their own
+            if talk.sent > TOO_MUCH or talk.writer.transport.get_write_buffer_size() > 2**16:
+                talk.go.set()
+        await talk.send(chunk(STOP + DONE), LAST_CHUNK)
+
+    long = chunk(event("x" * 30_000))
+    async with talking(script) as (upstream, client):
+        await client.post(PATH, QUESTION)
+        await soon(upstream.called.wait())
+        talk = upstream.talks[0]
+        await soon(talk.go.wait())
+        assert talk.sent < TOO_MUCH
+
+        await client.head()
+        frames = await client.chunks()
+
+    assert [chunk(frame) for frame in frames[1:-2]] == [long] * (talk.sent // len(long))
