@@ -3,17 +3,28 @@
 Nearly all of them are moved or lifted before they are reached, several in each request. A timer of the loop's
 own costs more than half a KiB for as long as it runs, and is made anew with each move. An alarm that moves to
 a later time costs nothing: it is entered once, and looked at when that time has come.
+
+Time that this process has lost is nobody else's. An event loop that was busy for a while, with a crowd of
+requests on a loaded machine, serves its overdue timer before it looks at its sockets, and an answer that came
+long ago would be taken for none. So whatever has arrived has its turn before an alarm rings, and where the
+timer is late the alarms are put off by as much.
 """
 
 import asyncio
 import math
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
-from typing import Final
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
 from weakref import WeakKeyDictionary
 
 #: So many entries of no use may be kept before they are sought out.
 _FEW: Final = 64
+#: Seconds by which a timer is late on any machine.
+_PUNCTUAL: Final = 0.05
+#: Seconds for which alarms are put off at most: a loop that is always late must not keep them for ever.
+_PUT_OFF: Final = 10.0
 
 
 class Alarm:
@@ -62,6 +73,38 @@ class Alarm:
             self._ring()
 
 
+class TimeLimit:
+    """`asyncio.timeout` in terms of an alarm: an `async with` that raises TimeoutError when its time is up.
+
+    Args:
+        seconds: from when it is entered; 0: for ever.
+    """
+
+    __slots__ = ("_alarm", "_seconds", "_timeout")
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(None)
+        self._alarm: Alarm | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        if self._seconds:
+            self._alarm = Alarm(self._expire)
+            self._alarm.set(asyncio.get_running_loop().time() + self._seconds)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._alarm is not None:
+            self._alarm.stop()
+        await self._timeout.__aexit__(kind, error, trace)
+
+    def _expire(self) -> None:
+        self._timeout.reschedule(asyncio.get_running_loop().time())
+
+
 class _Entries:
     """When to look at which alarm, in one event loop."""
 
@@ -69,6 +112,9 @@ class _Entries:
         self._heap: list[tuple[float, Alarm]] = []
         self._room = _FEW
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # by a clock that no test puts forward
+        self._late = 0.0  # what the alarms whose time has come have been put off by
+        self._looking = False
 
     def add(self, when: float, alarm: Alarm) -> None:
         """Look at an alarm at that time."""
@@ -77,7 +123,7 @@ class _Entries:
             heapify(self._heap)
             self._room = _FEW + 2 * len(self._heap)
         heappush(self._heap, (when, alarm))
-        if self._heap[0][1] is alarm:
+        if self._heap[0][1] is alarm and not self._looking:
             self._set_timer()
 
     def _set_timer(self) -> None:
@@ -85,16 +131,31 @@ class _Entries:
             self._timer.cancel()
             self._timer = None
         if self._heap:
-            self._timer = asyncio.get_running_loop().call_at(self._heap[0][0], self._look)
+            self._wait(max(0.0, self._heap[0][0] - asyncio.get_running_loop().time()))
+
+    def _wait(self, seconds: float) -> None:
+        self._due = monotonic() + seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look_at_sockets)
+
+    def _look_at_sockets(self) -> None:
+        """Have the loop look at its sockets first, and do what they bring; for longer if it is late."""
+        loop = asyncio.get_running_loop()
+        self._looking = True
+        late = min(monotonic() - self._due, _PUT_OFF - self._late)
+        if late > _PUNCTUAL:
+            self._late += late
+            self._wait(late)
+        else:
+            loop.call_soon(loop.call_soon, self._look)  # between the two it looks
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         while self._heap and self._heap[0][0] <= now:
             when, alarm = heappop(self._heap)
-            loop.call_soon(
-                alarm.look, when, now
-            )  # so that one that fails, or is set again, holds up no other
+            # So that one that fails, or is set again, holds up no other; and after whatever has been woken.
+            loop.call_soon(alarm.look, when, now)
+        self._looking, self._late = False, 0.0
         self._set_timer()
 
 

@@ -1,6 +1,5 @@
 """An upstream's answer, read as it comes, whichever road its body takes."""
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -8,6 +7,7 @@ from typing import Final, Protocol, Self
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
+from proxy.server.alarms import TimeLimit
 from proxy.server.answer_heads import Head
 from proxy.wire.bodies import reported_error
 
@@ -106,7 +106,7 @@ class Answer(ABC):
         """
         limit = self._timeouts.idle if self._taken else self._timeouts.first_byte
         try:
-            async with asyncio.timeout(limit or None):
+            async with TimeLimit(limit):
                 return await self.read()
         except TimeoutError:
             raise UpstreamTimeout(
@@ -137,7 +137,7 @@ class Answer(ABC):
             )
         body = bytearray()
         try:
-            async with asyncio.timeout(self._timeouts.idle or None):
+            async with TimeLimit(self._timeouts.idle):
                 while len(body) < _ERROR_LIMIT and (data := await self.read()):
                     body += data
         except (UpstreamError, TimeoutError):

@@ -1,6 +1,5 @@
 """A request's body, as it comes from the client."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -9,6 +8,7 @@ from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.errors import InvalidRequest, RequestTimedOut, RequestTooLarge, UnsupportedEncoding
+from proxy.server.alarms import TimeLimit
 from proxy.server.exchange import Exchange
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -69,7 +69,7 @@ async def read_whole(request: Exchange, limit: int) -> bytes:
 async def _more(content: StreamReader, patience: float) -> bytes:
     if content.is_eof():
         return await content.readany()
-    async with asyncio.timeout(patience or None):
+    async with TimeLimit(patience):
         return await content.readany()
 
 

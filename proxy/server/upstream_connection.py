@@ -19,7 +19,7 @@ from aiohttp.streams import StreamReader
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamBusy
-from proxy.server.alarms import Alarm
+from proxy.server.alarms import Alarm, TimeLimit
 from proxy.server.short_queue import ShortQueue
 
 #: What is kept of a body for its reader, in bytes, before the upstream has to wait; by aiohttp, twice that.
@@ -208,7 +208,7 @@ class Connector(aiohttp.TCPConnector):
     async def _wait_for_available_connection(self, *arguments: Any) -> None:
         seconds = self._timeouts.first_byte
         try:
-            async with asyncio.timeout(seconds or None):
+            async with TimeLimit(seconds):
                 await super()._wait_for_available_connection(*arguments)
         except TimeoutError:
             raise UpstreamBusy(
@@ -216,5 +216,5 @@ class Connector(aiohttp.TCPConnector):
             ) from None
 
     async def _create_connection(self, *arguments: Any) -> ResponseHandler:
-        async with asyncio.timeout(self._timeouts.connect or None):
+        async with TimeLimit(self._timeouts.connect):
             return await super()._create_connection(*arguments)

@@ -68,8 +68,7 @@ async def watched(upstream: str) -> AsyncIterator[Watched]:
     settings = {
         "listen": {"port": 0},
         "admin": None,
-        # How busy the machine is, with the upstream and all clients on it, is not what is to be shown.
-        "upstreams": {"local": {"url": upstream, "timeouts": {"connect": f"{LONG}s"}}},
+        "upstreams": {"local": {"url": upstream}},
         "log": {"format": "json"},
         "drain": "5s",
     }
