@@ -20,6 +20,7 @@ from aiohttp.streams import StreamReader
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamBusy
 from proxy.server.alarms import Alarm, TimeLimit
+from proxy.server.resolver import Resolver
 from proxy.server.short_queue import ShortQueue
 
 #: What is kept of a body for its reader, in bytes, before the upstream has to wait; by aiohttp, twice that.
@@ -167,7 +168,8 @@ class Connector(aiohttp.TCPConnector):
     """aiohttp's pool of connections, filled with ours.
 
     To wait for a free connection is not to wait for a server that does not answer: aiohttp has one limit for
-    both.
+    both. And where addresses that were looked up a while ago cannot be reached, they are looked up again: a
+    container that was replaced has another address than before.
 
     Args:
         connections: of which kind they are.
@@ -176,7 +178,8 @@ class Connector(aiohttp.TCPConnector):
     """
 
     def __init__(self, timeouts: Timeouts, connections: type[Connection] = Connection, **settings: Any):
-        super().__init__(**settings)
+        self._names = Resolver(timeouts.connect)
+        super().__init__(resolver=self._names, use_dns_cache=False, **settings)
         self._timeouts = timeouts
         self._factory = partial(connections, loop=self._loop)  # type: ignore[assignment] # theirs, specialised
 
@@ -216,5 +219,19 @@ class Connector(aiohttp.TCPConnector):
             ) from None
 
     async def _create_connection(self, *arguments: Any) -> ResponseHandler:
-        async with TimeLimit(self._timeouts.connect):
+        try:
+            async with TimeLimit(self._timeouts.connect):
+                return await self._connected(*arguments)
+        except (aiohttp.ClientConnectorError, TimeoutError):
+            self._names.forget()
+            raise
+
+    async def _connected(self, *arguments: Any) -> ResponseHandler:
+        known = self._names.answers
+        try:
             return await super()._create_connection(*arguments)
+        except aiohttp.ClientConnectorError:
+            if not known or known != self._names.answers:
+                raise  # the addresses are as new as can be
+            self._names.forget()
+        return await super()._create_connection(*arguments)
