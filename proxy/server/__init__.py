@@ -30,6 +30,7 @@ A request comes in
     answering           what happens to every one of them, in order
     running             those that have not been answered
     endpoints           what is understood, and under which paths
+    admission           what follows from its head, which a connection remembers
     doors               what it passes before it is served
     auth                the clients' keys
     cors                web pages that may call

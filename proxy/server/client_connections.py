@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import _ErrInfo
 
 from proxy.errors import ClientError, StraightwireError
+from proxy.server.admission import Admission
 from proxy.server.exchange import Complete, Exchange
 from proxy.server.short_queue import ShortQueue
 
@@ -63,21 +64,31 @@ class ClientServer(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """Make a connection."""
-        return _Connection(self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs)
+        return ClientConnection(
+            self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs
+        )
 
     def _exchange(self, *arguments: Any) -> Exchange:
         return Exchange(*arguments, self._loop, complete=self._complete)
 
 
-class _Connection(web.RequestHandler):
-    __slots__ = ("_refuse",)
+class ClientConnection(web.RequestHandler):
+    """A connection, and on it one request after the other.
+
+    Attributes:
+        admission: what followed from the head of the last request that was let in.
+    """
+
+    __slots__ = ("_refuse", "admission")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
+        self.admission: Admission | None = None
         self._messages = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._refuse = server.refuse
 
     def data_received(self, data: bytes) -> None:
+        """Take bytes; see to it that a fault in a body's chunks is noticed."""
         super().data_received(data)
         if self._messages and isinstance(broken := self._messages[-1][0], _ErrInfo):
             self._tell_the_reader(broken)
@@ -111,6 +122,7 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        """Return the answer to what is no HTTP, or to what was, at a defect of ours."""
         begun = request.writer.output_size > 0
         if isinstance(exc, BadHttpMessage) and isinstance(request, Exchange) and not begun:
             response = self._refuse(request, _refusal(exc))

@@ -8,11 +8,13 @@ from aiohttp.http import HttpVersion10
 
 from proxy.config.schema import Configuration
 from proxy.errors import InvalidRequest, Overloaded
+from proxy.server.admission import Admission, lines_of
 from proxy.server.auth import Keys
+from proxy.server.client_connections import ClientConnection
 from proxy.server.cors import METHODS, Cors
 from proxy.server.exchange import Exchange
 from proxy.server.forwarding import Forwarding
-from proxy.server.headers import Headers, end_to_end
+from proxy.server.headers import PASSING, Headers, end_to_end
 from proxy.server.paths import check_target
 from proxy.server.places import Places
 
@@ -54,14 +56,18 @@ class Doors:
             HTTPNotFound: it asks for nothing that has a path.
             Overloaded: as many as the configuration allows are being served.
         """
-        preflight = self._cors.preflight(request)
-        if preflight is not None:
-            return preflight
-        if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
-            request.record.client = self._keys.check(request.headers)
-        _check(request)
+        lines, connection = lines_of(request), request.protocol
+        admission = connection.admission if isinstance(connection, ClientConnection) else None
+        if admission is None or not admission.holds(self, request, lines):
+            preflight = self._cors.preflight(request)
+            if preflight is not None:
+                return preflight
+            admission = self._admission(request, lines)
+            if isinstance(connection, ClientConnection):
+                connection.admission = admission
+        request.admission = admission
+        request.record.client = admission.client
         request.patience = self._patience
-        request.fields = self._fields(request)
         if 0 < self._limit <= self._places.taken:
             raise Overloaded(f"All {self._limit} places for requests are taken. Try again later.")
         self._places.take()
@@ -77,9 +83,20 @@ class Doors:
         """Complete the head of a response, whatever it is."""
         self._cors.mark(request, response)
 
+    def _admission(self, request: Exchange, lines: bytes) -> Admission:
+        """Look at a head that the connection does not remember."""
+        client = None
+        if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
+            client = self._keys.check(request.headers)
+        request.record.client = client
+        _check(request)
+        return Admission(
+            self, request.method, request.raw_path, request.version, lines, client, self._fields(request)
+        )
+
     def _fields(self, request: Exchange) -> Headers:
         headers = end_to_end(request.headers)
-        for name in _FOR_US:
+        for name in (*_FOR_US, *PASSING):
             headers.popall(name, None)
         if self._keys.wanted:
             headers.popall("Authorization", None)

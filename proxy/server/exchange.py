@@ -11,8 +11,8 @@ from proxy.server.record import REQUEST_ID, Record, is_sane
 from proxy.wire.requests import Endpoint
 
 if TYPE_CHECKING:
+    from proxy.server.admission import Admission
     from proxy.server.generation import Generation
-    from proxy.server.headers import Headers
 
 #: Random bytes that a request id is made of; the token of the answer gets as many.
 _DRAWN: Final = 16
@@ -36,7 +36,8 @@ class Exchange(web.BaseRequest):
         model: the model that its path names, if it does.
         target: path and query towards the upstream, encoded as the client has sent them.
         patience: how long the client may be silent in the middle of its body, in seconds; 0: for ever.
-        fields: the header fields that the upstream gets; `proxy.server.headers` completes them.
+        admission: what follows from its head.
+        length: of its body towards the upstream, in bytes, where that is not what the client says.
         propagated: those that put the upstream into the same trace.
         inside: it holds one of the places that `limits.streams` counts.
     """
@@ -45,7 +46,8 @@ class Exchange(web.BaseRequest):
     endpoint: Endpoint | None = None
     model: str | None = None
     patience: float = 0.0
-    fields: "Headers"
+    admission: "Admission"
+    length: str | None = None
     propagated: Mapping[str, str] = MappingProxyType({})
     inside: bool = False
 

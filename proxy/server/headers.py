@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from proxy.server.exchange import Exchange
 from proxy.server.record import REQUEST_ID
@@ -24,6 +24,11 @@ _HOP_BY_HOP: Final = frozenset(
         "upgrade",
     }
 )
+#: Of what clients send, these differ from one request to the next: the body's length, and where the request
+#: stands in a trace.
+LENGTH: Final = "Content-Length"
+TRACING: Final = ("Traceparent", "Tracestate", "Baggage")
+PASSING: Final = (LENGTH, REQUEST_ID, *TRACING)
 #: Said of a body by its bytes; untrue once another body takes its place.
 _OF_THE_BODY: Final = frozenset(
     {
@@ -82,18 +87,33 @@ def without_body(headers: Mapping[str, str]) -> Headers:
 def towards_upstream(request: Exchange) -> Headers:
     """Return a client's header fields as the upstream gets them, to be changed at will.
 
-    The doors have put them on the request. `Host` is the upstream's own; the request id is the one under
-    which we know the request.
+    `Host` is the upstream's own; the request id is the one under which we know the request.
     """
-    headers = request.fields.copy()
-    headers[REQUEST_ID] = request.record.request_id
-    headers.update(request.propagated)
+    headers = _towards(request, request.admission.fields)
+    length = request.length or request.headers.get(LENGTH)
+    if length is not None:
+        headers[LENGTH] = length
     return headers
 
 
 def asking_uncompressed(request: Exchange) -> Headers:
     """Return what `towards_upstream` does, for a body of ours and an answer that is read here."""
-    headers = towards_upstream(request)
-    headers.popall("Content-Length", None)
+    headers = _towards(request, request.admission.fields)
     headers["Accept-Encoding"] = "identity"
     return headers
+
+
+def _towards(request: Exchange, steady: Headers) -> Headers:
+    """Return the fields that are the same for each request, with those that are not."""
+    headers = steady.copy()
+    headers[REQUEST_ID] = request.record.request_id
+    sent = request.headers
+    if "Traceparent" in sent or "Tracestate" in sent or "Baggage" in sent:
+        headers.extend(_tracing(sent))
+    headers.update(request.propagated)
+    return headers
+
+
+def _tracing(sent: MultiMapping[str]) -> Headers:
+    names = (*TRACING, "Connection")  # which may name the others
+    return end_to_end(CIMultiDict((name, value) for name in names for value in sent.getall(name, ())))

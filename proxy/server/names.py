@@ -86,7 +86,7 @@ class Names:
             return route, _joined(form.held, rest)
         begun = form.renamed(route.model or form.model)
         if request.content_length is not None:
-            request.fields["Content-Length"] = str(request.content_length + len(begun) - len(form.held))
+            request.length = str(request.content_length + len(begun) - len(form.held))
         return route, _joined(begun, rest)
 
 
