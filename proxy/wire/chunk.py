@@ -249,7 +249,7 @@ def seconds(created: Any) -> int | None:
 
     Floats are cut, numeric strings read, milliseconds and finer units brought to seconds.
     """
-    if type(created) is int and 1 <= created <= MAX_SECONDS:
+    if created is None or (type(created) is int and 1 <= created <= MAX_SECONDS):
         return created
     if isinstance(created, str):
         try:
@@ -277,5 +277,8 @@ def texts_of(choice: Choice, stream: StreamState) -> dict[str, Any]:
 
 def in_order(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
     """Return `value` with `keys` first, as OpenAI orders them, then whatever else it has."""
-    ordered = {key: value[key] for key in keys if key in value}
+    ordered = {}
+    for key in keys:
+        if key in value:
+            ordered[key] = value[key]
     return ordered if len(ordered) == len(value) else ordered | value

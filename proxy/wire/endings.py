@@ -34,8 +34,11 @@ class Endings:
     @property
     def all_finished(self) -> bool:
         """There was at least one choice, and the upstream has finished each."""
-        choices = self._stream.choices.values()
-        return bool(choices) and all(state.finish is not None for state in choices)
+        choices = self._stream.choices
+        for state in choices.values():
+            if state.finish is None:
+                return False
+        return bool(choices)
 
     @property
     def only_begun(self) -> bool:
@@ -115,20 +118,24 @@ class Endings:
 
     def _release(self, held: Held) -> None:
         """Send a held finish frame, for those of its choices that it still holds."""
-        choices = [choice for choice in held.chunk["choices"] if self._state(choice).holder is held]
-        if len(choices) < len(held.chunk["choices"]):
-            held = Held({**held.chunk, "choices": choices}, None)
-        for choice in choices:
+        chunk, data = held.chunk, held.data
+        choices = []
+        for choice in chunk["choices"]:
             state = self._state(choice)
+            if state.holder is not held:
+                continue
+            choices.append(choice)
             self._flush(state)
             if choice["finish_reason"] != state.finish:
                 choice["finish_reason"] = state.finish
-                held.data = None
+                data = None
             if run_on_choice(self._steps.finish, self._stream, choice, state):
-                held.data = None
+                data = None
             state.phase = Phase.FINISHED
+        if len(choices) < len(chunk["choices"]):
+            chunk, data = {**chunk, "choices": choices}, None
         if choices:
-            self._writer.chunk(held.chunk, held.data)
+            self._writer.chunk(chunk, data)
 
     def _state(self, choice: Choice) -> ChoiceState:
         index = choice.get("index")
@@ -157,6 +164,8 @@ class Endings:
     def _flush(self, state: ChoiceState) -> None:
         """Send what waited for a second half, or for the last word on a call, and got none."""
         calls, function = state.calls, state.function
+        if calls is None and function is None and not (state.halves or state.waiting):
+            return
         if (calls is not None and calls.nameless) or (function is not None and function.nameless is not None):
             raise UpstreamMalformed("The upstream began a tool call and never named its function.")
         said: dict[str, Any] = {key: text for key, text in state.waiting.items() if text}
@@ -191,12 +200,14 @@ class Endings:
 
     def take_usage(self, chunk: Chunk) -> None:
         """Remember the usage that a chunk reports; the last that is not all zero counts."""
+        stream = self._stream
         for holder in (chunk, *chunk["choices"]):
             usage = holder.get("usage")
             if isinstance(usage, dict):
-                self._stream.usage_on_chunks |= bool(chunk["choices"])
-                if has_counts(usage) or self._stream.usage is None:
-                    self._stream.usage = usage
+                if chunk["choices"]:
+                    stream.usage_on_chunks = True
+                if stream.usage is None or has_counts(usage):
+                    stream.usage = usage
 
     @property
     def awaits_usage(self) -> bool:

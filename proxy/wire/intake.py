@@ -62,7 +62,9 @@ class Intake:
             return self._not_json(data)  # the word, as a JSON string
         self._stream.rough = rough
         try:
-            if not rough:
+            if not rough and type(value) is dict:
+                self._object(value, _on_one_line(data), bare)
+            elif not rough:
                 self._value(value, _on_one_line(data), bare)
             else:
                 self._stream.count("rough-json")
@@ -109,6 +111,8 @@ class Intake:
         Whether it does stand alone the end of the answer will show.
         """
         request, kind = self._stream.request, value.get("object")
+        if kind == CHAT_CHUNK and request.endpoint is Endpoint.CHAT:
+            return False
         choices = _choices(value.get("choices"))
         if not choices or not all(isinstance(choice, dict) for choice in choices):
             return False
@@ -117,7 +121,7 @@ class Intake:
             return whole and all(isinstance(choice.get("text"), str) for choice in choices)
         if kind == WHOLE_CHAT and bare:
             return all("message" in choice or "text" in choice for choice in choices)
-        if kind == CHAT_CHUNK or not all(isinstance(choice.get("message"), dict | str) for choice in choices):
+        if not all(isinstance(choice.get("message"), dict | str) for choice in choices):
             return False
         usage = value.get("usage")
         counted = kind == WHOLE_CHAT and isinstance(usage, dict) and has_counts(usage)

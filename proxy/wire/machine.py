@@ -54,17 +54,20 @@ class ChunkMachine:
         if not skeleton.is_sound(chunk, chat=self._is_chat):
             changed |= skeleton.mend(chunk, steps, stream, chat=self._is_chat)
         choices = chunk["choices"]
-        reports = "usage" in chunk
+        figures = chunk.get("usage", MISSING)
+        right = figures is (None if stream.request.include_usage else MISSING)
         for choice in choices:
-            reports = reports or "usage" in choice
-        if reports:
+            right = right and "usage" not in choice
+        if not right:
             self._endings.take_usage(chunk)
         if not choices:
             self._endings.without_choices(chunk, None if changed else data)
             return
         stream.chunk_id = chunk.get("id")
         changed |= run_on_envelope(steps, stream, chunk)
-        if reports or stream.request.include_usage:
+        if not right:
+            changed |= run(steps.usage_figures, stream, chunk)
+        if steps.usage:
             changed |= run(steps.usage, stream, chunk)
         if stream.whole or len(choices) > 1:
             changed |= run(steps.numbers, stream, chunk)
@@ -124,6 +127,8 @@ class ChunkMachine:
             if apply(choice, position, self._stream):
                 self._stream.count(name)
                 changed = True
+                if choice.get("index") == 0 and self._stream.request.choices == 1:
+                    break
         return changed
 
     def _delta(self, choice: Choice, state: ChoiceState) -> bool:
@@ -155,9 +160,9 @@ class ChunkMachine:
     def _reason(self, choice: Choice, state: ChoiceState) -> bool:
         """Repair the finish reason, until it is null: then there is nothing left of it to repair."""
         steps, reason = self._steps, choice.get("finish_reason")
-        foreign = () if type(reason) is str and reason in REASONS else steps.reason_finish_reason
+        is_known = type(reason) is str and reason in REASONS
         changed = False
-        for name, apply in (*foreign, *steps.reason):
+        for name, apply in steps.reason if is_known else (*steps.reason_word, *steps.reason):
             if apply(choice, state, self._stream):
                 self._stream.count(name)
                 changed = True

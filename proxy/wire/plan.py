@@ -34,6 +34,7 @@ class Steps:
     envelope_created: tuple[Step, ...]
     envelope_model: tuple[Step, ...]
     envelope: tuple[Step, ...]
+    usage_figures: tuple[Step, ...]
     usage: tuple[Step, ...]
     numbers: tuple[Step, ...]
     index: tuple[Step, ...]
@@ -41,7 +42,7 @@ class Steps:
     choice_texts: tuple[Step, ...]
     choice: tuple[Step, ...]
     role: tuple[Step, ...]
-    reason_finish_reason: tuple[Step, ...]
+    reason_word: tuple[Step, ...]
     reason: tuple[Step, ...]
     logprobs: tuple[Step, ...]
     calls: tuple[Step, ...]
@@ -111,17 +112,32 @@ def run_on_envelope(steps: Steps, stream: StreamState, chunk: Chunk) -> bool:
     identity = stream.identify(chunk)
     changed = False
     if chunk.get("id") != identity.id:
-        changed |= run(steps.envelope_id, stream, chunk)
+        changed |= _run_until(steps.envelope_id, stream, chunk, "id", identity.id)
     if chunk.get("object") != identity.object:
-        changed |= run(steps.envelope_object, stream, chunk)
+        changed |= _run_until(steps.envelope_object, stream, chunk, "object", identity.object)
     created = chunk.get("created")
     if (
         created != identity.created or type(created) is not int
     ):  # a float of the same value is written otherwise
-        changed |= run(steps.envelope_created, stream, chunk)
+        changed |= _run_until(steps.envelope_created, stream, chunk, "created", identity.created)
     if chunk.get("model") != identity.model:
-        changed |= run(steps.envelope_model, stream, chunk)
-    return run(steps.envelope, stream, chunk) or changed
+        changed |= _run_until(steps.envelope_model, stream, chunk, "model", identity.model)
+    return (bool(steps.envelope) and run(steps.envelope, stream, chunk)) or changed
+
+
+def _run_until(
+    steps: tuple[Step, ...], stream: StreamState, chunk: Chunk, key: str, right: str | int
+) -> bool:
+    """Do what `run` does, until what stands under the key is right."""
+    changed = False
+    for name, apply in steps:
+        outcome = apply(chunk, stream)
+        if outcome:
+            stream.count(name)
+            changed |= outcome is not NOTED
+            if chunk[key] == right and type(chunk[key]) is type(right):
+                break
+    return changed
 
 
 def compile_plan(

@@ -1,7 +1,5 @@
 """The skeleton of a chunk: a list of choices, and in each of them what it says. All else hangs on it."""
 
-from typing import Any
-
 from proxy.errors import UpstreamMalformed
 from proxy.wire.chunk import Choice, Chunk, StreamState
 from proxy.wire.plan import Steps, run
@@ -31,24 +29,27 @@ def mend(chunk: Chunk, steps: Steps, stream: StreamState, *, chat: bool) -> bool
         UpstreamMalformed: no repair knows it, and nothing else in the chunk can be looked at.
     """
     changed = False
-    if "error" in chunk or not _are_objects(chunk.get("choices")):
+    if "error" in chunk or not _are_objects(chunk):
         changed |= run(steps.shape_choices, stream, chunk)
-    if any("message" in choice for choice in choices_of(chunk)):
-        changed |= run(steps.shape_message, stream, chunk)
-    if not all(_speaks(choice, chat=chat) for choice in choices_of(chunk)):
-        changed |= run(steps.shape_delta, stream, chunk)
-    field, kind = ("delta", dict) if chat else ("text", object)
-    if not _are_objects(chunk.get("choices")) or not all(
-        isinstance(choice.get(field), kind) for choice in chunk["choices"]
-    ):
+    choices = choices_of(chunk)
+    for choice in choices:
+        if "message" in choice:
+            changed |= run(steps.shape_message, stream, chunk)
+            break
+    field, kind = ("delta", dict) if chat else ("text", str)
+    for choice in choices:
+        if type(choice.get(field)) is not kind:
+            changed |= run(steps.shape_delta, stream, chunk)
+            break
+    if not _are_objects(chunk) or (chat and not all(map(_has_delta, choices))):
         raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
     return changed
 
 
-def _are_objects(choices: Any) -> bool:
-    return type(choices) is list and all(type(choice) is dict for choice in choices)
+def _are_objects(chunk: Chunk) -> bool:
+    choices = chunk.get("choices")
+    return isinstance(choices, list) and len(choices_of(chunk)) == len(choices)
 
 
-def _speaks(choice: Choice, *, chat: bool) -> bool:
-    """What the choice says stands where it should, and is of the right kind."""
-    return type(choice.get("delta")) is dict if chat else type(choice.get("text")) is str
+def _has_delta(choice: Choice) -> bool:
+    return type(choice.get("delta")) is dict

@@ -51,7 +51,9 @@ class Scope(enum.Enum):
     ERROR = "errors"  # no function: every form of error becomes one
 
 
-Watched = Literal["choices", "message", "delta", "id", "object", "created", "model", "texts", "finish_reason"]
+Watched = Literal[
+    "choices", "message", "delta", "id", "object", "created", "model", "figures", "texts", "word"
+]
 #: What a repair can watch, and what makes it right. One question is asked for all who watch it.
 RIGHT: Final = MappingProxyType[Watched, str](
     {
@@ -62,8 +64,9 @@ RIGHT: Final = MappingProxyType[Watched, str](
         "object": "the stream's own",
         "created": "the stream's own",
         "model": "the stream's own",
+        "figures": "`usage` is null where the request asked for it, else absent, and in no choice",
         "texts": "strings, or null",
-        "finish_reason": "null, or a word of OpenAI's",
+        "word": "`finish_reason` is null, or a word of OpenAI's",
     }
 )
 

@@ -61,7 +61,7 @@ def _plain(reason: str) -> str:
 @repair(
     "missing-finish-reason",
     scope=Scope.REASON,
-    watches="finish_reason",
+    watches="word",
     basis=FORM,
     wrong='"choices":[{"index":0,"delta":{"content":"Hi"}}]',
     right='"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]',
@@ -80,7 +80,7 @@ def missing_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 @repair(
     "empty-finish-reason",
     scope=Scope.REASON,
-    watches="finish_reason",
+    watches="word",
     basis=FORM,
     wrong='"finish_reason":"" · "finish_reason":"null"',
     right='"finish_reason":null',
@@ -102,7 +102,7 @@ def empty_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState)
 @repair(
     "failed-finish-reason",
     scope=Scope.REASON,
-    watches="finish_reason",
+    watches="word",
     basis=FORM,
     wrong='"finish_reason":"error" · "finish_reason":"abort"',
     right='data: {"error":{"message":"The upstream cut the answer off: error",…}}',
@@ -121,7 +121,7 @@ def failed_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState
 @repair(
     "foreign-finish-reason",
     scope=Scope.REASON,
-    watches="finish_reason",
+    watches="word",
     basis=FORM,
     wrong='"finish_reason":"eos_token" · "end_turn" · "max_tokens" · "tool_use" · "STOP"',
     right='"finish_reason":"stop" · "stop" · "length" · "tool_calls" · "stop"',
@@ -144,7 +144,7 @@ def foreign_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 @repair(
     "unknown-finish-reason",
     scope=Scope.REASON,
-    watches="finish_reason",
+    watches="word",
     basis=FORM,
     wrong='"finish_reason":"vanished" · "finish_reason":1',
     right='"finish_reason":"stop"',
@@ -182,9 +182,11 @@ def call_reason(state: ChoiceState, stream: StreamState) -> str:
 )
 def stop_after_calls(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Finish a choice that called with the call's reason; `length` and a named tool's `stop` stay."""
+    if not state.made_calls:
+        return KEPT
     reason = choice.get("finish_reason")
     expected = call_reason(state, stream)
-    if not state.made_calls or reason == expected or reason not in ("stop", "tool_calls", "function_call"):
+    if reason == expected or reason not in ("stop", "tool_calls", "function_call"):
         return KEPT
     if reason == "stop" and stream.request.named_tool:
         return KEPT

@@ -13,11 +13,6 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _set(chunk: Chunk, key: str, value: Any) -> Outcome:
-    chunk[key] = value
-    return REPAIRED
-
-
 @repair(
     "missing-id",
     scope=Scope.ENVELOPE,
@@ -33,7 +28,8 @@ def missing_id(chunk: Chunk, stream: StreamState) -> Outcome:
     """Give a chunk without an id (absent, null, empty, no string) the stream's."""
     if _is_name(chunk.get("id")):
         return KEPT
-    return _set(chunk, "id", stream.identify(chunk).id)
+    chunk["id"] = stream.identify(chunk).id
+    return REPAIRED
 
 
 @repair(
@@ -52,7 +48,8 @@ def changing_id(chunk: Chunk, stream: StreamState) -> Outcome:
     chunk_id = chunk.get("id")
     if not _is_name(chunk_id) or chunk_id == stream.identify(chunk).id:
         return KEPT
-    return _set(chunk, "id", stream.identify(chunk).id)
+    chunk["id"] = stream.identify(chunk).id
+    return REPAIRED
 
 
 @repair(
@@ -70,7 +67,8 @@ def missing_object(chunk: Chunk, stream: StreamState) -> Outcome:
     """Name the kind of object of the endpoint."""
     if _is_name(chunk.get("object")):
         return KEPT
-    return _set(chunk, "object", stream.identify(chunk).object)
+    chunk["object"] = stream.identify(chunk).object
+    return REPAIRED
 
 
 @repair(
@@ -88,7 +86,8 @@ def wrong_object(chunk: Chunk, stream: StreamState) -> Outcome:
     """Correct an `object` that is not the endpoint's."""
     if not _is_name(chunk.get("object")) or chunk["object"] == stream.identify(chunk).object:
         return KEPT
-    return _set(chunk, "object", stream.identify(chunk).object)
+    chunk["object"] = stream.identify(chunk).object
+    return REPAIRED
 
 
 @repair(
@@ -106,7 +105,8 @@ def missing_created(chunk: Chunk, stream: StreamState) -> Outcome:
     """Fill in the second at which the stream began where `created` tells no time."""
     if seconds(chunk.get("created")) is not None:
         return KEPT
-    return _set(chunk, "created", stream.identify(chunk).created)
+    chunk["created"] = stream.identify(chunk).created
+    return REPAIRED
 
 
 @repair(
@@ -125,7 +125,8 @@ def malformed_created(chunk: Chunk, stream: StreamState) -> Outcome:
     whole = seconds(created)
     if whole is None or (type(created) is int and created == whole):
         return KEPT
-    return _set(chunk, "created", whole)
+    chunk["created"] = whole
+    return REPAIRED
 
 
 @repair(
@@ -144,7 +145,8 @@ def changing_created(chunk: Chunk, stream: StreamState) -> Outcome:
     created = chunk.get("created")
     if type(created) is not int or created == stream.identify(chunk).created:
         return KEPT
-    return _set(chunk, "created", stream.identify(chunk).created)
+    chunk["created"] = stream.identify(chunk).created
+    return REPAIRED
 
 
 @repair(
@@ -162,7 +164,8 @@ def missing_model(chunk: Chunk, stream: StreamState) -> Outcome:
     """Name the model that the client asked for where the upstream names none."""
     if _is_name(chunk.get("model")):
         return KEPT
-    return _set(chunk, "model", stream.identify(chunk).model)
+    chunk["model"] = stream.identify(chunk).model
+    return REPAIRED
 
 
 @repair(
@@ -180,7 +183,8 @@ def changing_model(chunk: Chunk, stream: StreamState) -> Outcome:
     model = chunk.get("model")
     if not _is_name(model) or model == stream.identify(chunk).model:
         return KEPT
-    return _set(chunk, "model", stream.identify(chunk).model)
+    chunk["model"] = stream.identify(chunk).model
+    return REPAIRED
 
 
 REPAIRS = (

@@ -21,7 +21,12 @@ CHOICE_SIGNS: Final = frozenset({"index", "delta", "message", "text", "logprobs"
 def choices_of(chunk: Chunk) -> list[dict[str, Any]]:
     """The choices of a chunk that are objects; none where they are no list."""
     choices = chunk.get("choices")
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    if not isinstance(choices, list):
+        return []
+    for choice in choices:
+        if not isinstance(choice, dict):
+            return [choice for choice in choices if isinstance(choice, dict)]
+    return choices
 
 
 def _is_numbered(entry: tuple[str, Any]) -> bool:

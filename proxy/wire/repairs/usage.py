@@ -21,6 +21,7 @@ ALL_COUNTS: Final = (*COUNTS, *ALIASES[:2])
 @repair(
     "usage-in-choice",
     scope=Scope.USAGE,
+    watches="figures",
     basis=FORM,
     wrong='"choices":[{"index":0,"delta":{},"finish_reason":"stop","usage":{…}}]',
     right='the figures in the last chunk: {"choices":[],"usage":{…}}',
@@ -40,6 +41,7 @@ def usage_in_choice(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "unasked-usage",
     scope=Scope.USAGE,
+    watches="figures",
     basis=FORM,
     wrong='data: {…,"choices":[…],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}',
     right='data: {…,"choices":[…]}',
@@ -58,6 +60,7 @@ def unasked_usage(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "early-usage",
     scope=Scope.USAGE,
+    watches="figures",
     basis=FORM,
     wrong='data: {…,"choices":[{"index":0,"delta":{"content":"Hi"}}],"usage":{"prompt_tokens":9,…}}',
     right='data: {…,"choices":[…],"usage":null} … data: {…,"choices":[],"usage":{…}}',
@@ -76,6 +79,7 @@ def early_usage(chunk: Chunk, stream: StreamState) -> Outcome:
 @repair(
     "missing-usage-null",
     scope=Scope.USAGE,
+    watches="figures",
     basis=FORM,
     wrong='data: {…,"choices":[{"index":0,"delta":{"content":"Hi"}}]} though usage was asked for',
     right='data: {…,"choices":[{"index":0,"delta":{"content":"Hi"}}],"usage":null}',
