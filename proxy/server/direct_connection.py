@@ -74,13 +74,12 @@ class DirectConnection(Connection):
         body: of the latest answer to the session, if it takes that road.
     """
 
-    __slots__ = ("_asker", "_decode", "_head_alone", "_open_body", "_reply", "body")
+    __slots__ = ("_asker", "_decode", "_open_body", "_reply", "body")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
         self.body: DirectBody | None = None
         self._open_body: DirectBody | None = None  # one that still comes
-        self._head_alone: bytes | None = None  # what aiohttp is given just now, if no more than a head
         self._asker: Asker | None = None
         self._decode = False
         self._reply: asyncio.Future[DirectReply | Plain] | None = None
@@ -142,12 +141,10 @@ class DirectConnection(Connection):
         """Take bytes: those of a body on the fast road past aiohttp."""
         if self._open_body is not None:
             self._open_body.receive(data)
-        elif self._head_came or self.idle:
-            super().data_received(data)
-        elif self._parser is None and self._asker is not None:
+        elif self._parser is None and self._asker is not None and not self.idle:
             self._receive_beginning(data, self._asker)
         else:
-            self._receive_head(data)
+            super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note the end."""
@@ -177,42 +174,18 @@ class DirectConnection(Connection):
             max_line_size=HEADER_LIMIT,
             max_field_size=HEADER_LIMIT,
         )
-        self._receive_head(data, is_new=True)
-
-    def _receive_head(self, data: bytes, *, is_new: bool = False) -> None:
-        """Give aiohttp the head and nothing else, where that can be told apart from the body.
-
-        Args:
-            data: what one read brought.
-            is_new: nothing came before it.
-        """
-        at = 0
-        while at < len(data) and not self._head_came and self.exception() is None:
-            end = data.find(_HEAD_END, at) + len(_HEAD_END)
-            if end < len(_HEAD_END) or data.count(b"\n", at, end) != data.count(b"\r\n", at, end):
-                break  # it has come in pieces, or has line ends of another kind
-            self._head_alone = data[at:end] if is_new else b""
-            super().data_received(data[at:end])
-            self._head_alone, is_new, at = None, False, end
-        if at == len(data) or self.exception() is not None:
-            return
-        if self._open_body is not None:
-            self._open_body.receive(data[at:])
-        else:
-            super().data_received(data[at:])
+        super().data_received(data)
 
     def _take_head(self, data: Plain) -> None:
-        """Give a head to who waits for it; its body may take the fast road if none of it has been parsed."""
+        """Give a head to who waits for it; its body may take the fast road."""
         message, content = data
-        # Where a head comes in pieces, what looked like its end may be that of the body.
-        untouched = self._head_alone is not None and not (content.total_bytes or content.is_eof())
-        is_direct = untouched and self._can_be_direct(message)
+        is_direct = self._head_came and self._can_be_direct(message, content)
         if self._reply is None:
             super()._take_head(data)
             if is_direct:
                 self.body = self._open()
         elif is_direct:
-            raw = b"" if message.should_close else self._head_alone or b""
+            raw = b"" if message.should_close else self._raw_head
             head = Head(message.code, message.reason, message.headers)
             self._tell(DirectReply(self, self._open(), head, known=False, raw=raw))
             self._payload = None
@@ -240,12 +213,13 @@ class DirectConnection(Connection):
         elif self._payload is not None:
             self._payload.feed_eof()  # aiohttp gives it back
 
-    def _can_be_direct(self, head: RawResponseMessage) -> bool:
+    def _can_be_direct(self, head: RawResponseMessage, content: StreamReader) -> bool:
         return (
-            self._head_came
-            and head.chunked
+            head.chunked
             and not head.upgrade
             and not self._skip_payload
             and head.headers.get("Content-Encoding", "identity").lower() == "identity"
             and head.headers.get("Content-Type", "").lower().startswith("text/event-stream")
+            # none of it has gone past with a head whose end could not be seen
+            and not (content.total_bytes or content.is_eof())
         )

@@ -5,6 +5,7 @@ aiohttp trusts an upstream to speak when it is asked, and to come to the point. 
 
 import asyncio
 import math
+import re
 import select
 from functools import partial
 from http import HTTPStatus
@@ -27,6 +28,11 @@ from proxy.server.short_queue import ShortQueue
 READ_AHEAD: Final = 65536
 #: The longest header field taken from an upstream; aiohttp's own 8190 bytes are too few for some.
 HEADER_LIMIT: Final = 65536
+#: What ends a head (RFC 9112, section 2.1); section 2.2 allows for the shorter line ends.
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+#: Statuses of heads after which another one comes.
+_BEFORE_THE_ANSWER: Final = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
+_WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
 class Connection(ResponseHandler):
@@ -41,7 +47,7 @@ class Connection(ResponseHandler):
     """
 
     # With these in it, the dictionary of aiohttp's own would outgrow what Python shares between objects.
-    __slots__ = ("_asked", "_deadline", "_head_came", "_sent", "_waiting")
+    __slots__ = ("_asked", "_deadline", "_head_came", "_raw_head", "_seam", "_sent", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
@@ -49,6 +55,8 @@ class Connection(ResponseHandler):
         self._asked = False
         self._sent = False
         self._head_came = False
+        self._raw_head = b""  # the head that is being parsed, where it has come in one piece
+        self._seam = b""  # the last bytes of one that has not come whole
         self._deadline: Alarm | None = None  # one for all requests
         self._waiting: select.poll | None = None
 
@@ -95,10 +103,12 @@ class Connection(ResponseHandler):
         if self._head_came:
             self._refuse()
             return
-        code = data[0].code
-        if code >= HTTPStatus.OK or code == HTTPStatus.SWITCHING_PROTOCOLS:
+        message = data[0]
+        if message.code not in _BEFORE_THE_ANSWER:
             self._head_came = True
             self._drop_deadline()
+        if message.code in _WITHOUT_BODY and _announces_body(message):
+            self.force_close()  # it may follow, and would be taken for the next answer
         self._take_head(data)
 
     # From the event loop
@@ -107,8 +117,12 @@ class Connection(ResponseHandler):
         """Take bytes, if any are expected."""
         if data and self.idle:
             self._refuse()
+        elif data and not self._head_came:
+            self._receive_head(data)
         else:
             super().data_received(data)
+            if data and self.idle and not self._should_close:
+                self._end_answer()
 
     def pause_writing(self) -> None:
         """The upstream does not take the request as fast as it comes."""
@@ -134,6 +148,32 @@ class Connection(ResponseHandler):
 
     def _expect_answer(self) -> None:
         self._asked, self._sent, self._head_came = True, False, False
+        self._seam = b""
+
+    def _receive_head(self, data: bytes) -> None:
+        """Give the parser heads, and nothing else with them.
+
+        At a fault it forgets what it has understood in the same call, and how the bytes were cut would decide
+        what becomes of an answer with more behind it than there should be.
+        """
+        at = 0
+        while at < len(data) and not self._head_came and self.exception() is None:
+            rest = data[at:]
+            found = _BLANK_LINE.search(self._seam + rest)
+            head = rest[: found.end() - len(self._seam)] if found else rest
+            self._raw_head = b"" if self._seam else head
+            self._seam = b"" if found else (self._seam + rest)[-2:]
+            super().data_received(head)
+            at += len(head)
+        self._raw_head = b""
+        if at < len(data) and self.exception() is None:
+            self.data_received(data[at:])
+
+    def _end_answer(self) -> None:
+        """Look whether the beginning of another answer has come with the end of this one."""
+        parser, self._parser = self._parser, None
+        if parser is not None and parser.feed_eof() is not None:
+            self._refuse()
 
     def _take_head(self, data: tuple[RawResponseMessage, StreamReader]) -> None:
         """Give a head to who waits for it."""
@@ -162,6 +202,10 @@ class Connection(ResponseHandler):
     def _drop_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.set(math.inf)
+
+
+def _announces_body(message: RawResponseMessage) -> bool:
+    return message.chunked or message.headers.get("Content-Length", "0") != "0"
 
 
 class Connector(aiohttp.TCPConnector):

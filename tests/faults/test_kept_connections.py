@@ -3,10 +3,12 @@
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from proxy.server.upstream_connection import Connection
+from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
 from tests.server.streams import PATH, QUESTION, WHOLE, answers, serves
 
@@ -85,6 +87,69 @@ async def test_surplus_in_the_same_breath_is_nobodys(talking, surplus):
         assert await client.chunks() == WHOLE[1:]
 
         assert await get(client) == b"ours"
+
+
+WITH_MORE = {
+    "a-length": MINE,
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"mine") + LAST_CHUNK,
+    "an-empty-body": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("surplus", SURPLUS.values(), ids=SURPLUS)
+@pytest.mark.parametrize("answer", WITH_MORE.values(), ids=WITH_MORE)
+async def test_surplus_with_all_of_an_answer_is_nobodys(talking, answer, surplus):
+    """One read brings head, body and more. A blank line alone means nothing (RFC 9112, section 2.2)."""
+    async with talking(serves(answer, surplus), serves(OURS)) as (upstream, client):
+        await client.request("GET", "/")
+        head = await client.head()
+        if "content-length" in head.headers:
+            assert b"mine".startswith(await client.body(head))
+        else:
+            assert await client.chunks() == [b"mine"]
+
+        if surplus != b"\r\n":
+            assert await get(client) == b"ours"
+            assert len(upstream.talks[0].requests) == 1
+
+
+HEADS_WITHOUT_BODY = {
+    "204": b"HTTP/1.1 204 No Content",
+    "304": b"HTTP/1.1 304 Not Modified",
+}
+BODIES = {
+    "a-length": (b"\r\nContent-Length: 5", b"yours"),
+    "chunks": (b"\r\nTransfer-Encoding: chunked", chunk(b"yours") + LAST_CHUNK),
+}
+
+
+@pytest.mark.parametrize(("framing", "body"), BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize("head", HEADS_WITHOUT_BODY.values(), ids=HEADS_WITHOUT_BODY)
+async def test_body_where_there_is_none_is_nobodys(talking, head, framing, body):
+    """However it is cut: the client gets the status, and the next answer is not the body."""
+    answer = head + framing + b"\r\n\r\n" + body
+
+    for cut in range(len(answer) + 1):
+
+        async def script(talk: Talk, cut: int = cut) -> None:
+            await talk.receive()
+            await talk.send(answer[:cut])
+            await soon(talk.go.wait())
+            with suppress(ConnectionError):
+                await talk.send(answer[cut:])
+                await talk.closed()
+            talk.gone.set()
+
+        async with talking(script, serves(OURS)) as (upstream, client):
+            await client.request("GET", "/")
+            await soon(upstream.called.wait())
+            async with PlainClient(client.url) as other:  # time for the first piece to be read
+                assert await get(other) == b"ours"
+            upstream.talks[0].go.set()
+            assert (await client.head()).status == int(head[9:12])
+            await soon(upstream.talks[0].gone.wait())
+
+            assert await get(client) == b"ours"
 
 
 @pytest.mark.parametrize("surplus", [YOURS, b"\r\n", b""], ids=["an-answer", "a-blank-line", "the-end"])
