@@ -12,10 +12,17 @@ from typing import Final
 
 from proxy.config.schema import Configuration
 from proxy.errors import WorkerFailed
+from proxy.server.alarms import TimeLimit
 from proxy.server.channel import Ask, Channel, Configure, Drain, Failed, Leaving, Message, Ready, Report
 from proxy.server.totals import Totals
 
 _COMMAND: Final = (sys.executable, "-m", "proxy.server.worker")
+#: Seconds for a process to start. It needs less than one, but all of them may start at once.
+_START: Final = 60.0
+#: Seconds between two questions; what a worker has counted since the last is lost if it is killed.
+_PULSE: Final = 5.0
+#: Seconds after which one that does not answer hangs. Nothing that serves keeps its event loop that long.
+_HANGS: Final = 30.0
 
 
 class Children:
@@ -61,6 +68,7 @@ class Child:
         ready: it serves.
         resigned: it has said itself that it takes nothing new.
         left: set when it takes nothing new, for this or any other reason.
+        fault: why it was killed from here; empty: it was not.
     """
 
     def __init__(self, number: int, slot: int, children: Children, totals: Totals):
@@ -69,11 +77,13 @@ class Child:
         self.ready = False
         self.resigned = False
         self.left = asyncio.Event()
+        self.fault = ""
         self._children = children
         self._totals = totals
         self._process: subprocess.Popen[bytes]
         self._end: asyncio.Future[int]  # of the process
         self._listening: asyncio.Task[None]
+        self._watching: asyncio.Task[None] | None = None
         self._channel: Channel | None = None
         self._configuration: Configuration
         self._draining = False
@@ -110,10 +120,15 @@ class Child:
         self._channel.send(Configure(0, self._configuration))
         if self._draining:
             self._channel.send(Drain())
-        await self._answered.wait()
+        try:
+            async with TimeLimit(_START):
+                await self._answered.wait()
+        except TimeoutError:
+            self._give_up(f"it was not ready within {_START:g} s")
         if not self.ready:
             how = said(await self.end())
-            raise WorkerFailed(f"worker {self.number} cannot start: {self._failure or how}")
+            raise WorkerFailed(f"worker {self.number} cannot start: {self._failure or self.fault or how}")
+        self._watching = asyncio.create_task(self._watch())
 
     def _run(self, memory: int, sockets: Sequence[socket.socket]) -> socket.socket:
         """Start the process; return our end of the channel."""
@@ -154,12 +169,29 @@ class Child:
     async def end(self) -> int:
         """Wait for its end; return the exit code, which is negative where a signal has killed it."""
         code = await self._end
+        if self._watching is not None:
+            self._watching.cancel()
         self._process.returncode = code  # it has been waited for, which `subprocess` does not know
         await self._listening
         if self._channel is not None:
             await self._channel.close()
         self._totals.end(self.pid)
         return code
+
+    async def _watch(self) -> None:
+        """Have it tell what it has counted again and again, to its end; kill it if it does not answer."""
+        while True:
+            await asyncio.sleep(_PULSE)
+            try:
+                async with TimeLimit(_HANGS):
+                    await self.report()
+            except TimeoutError:
+                self._give_up(f"killed: it hung, and did not answer for {_HANGS:g} s")
+
+    def _give_up(self, fault: str) -> None:
+        if not self._end.done():
+            self.fault = fault
+            self.kill()
 
     async def _answer(self, question: Ask | Configure) -> None:
         answer = self._answers[question.number] = asyncio.get_running_loop().create_future()

@@ -202,7 +202,7 @@ class Supervisor:
         self._forget(worker)
         if not self._stop.is_set():
             tell = self._log.info if worker.resigned and code == 0 else self._log.error
-            tell("worker ended", worker=worker.number, pid=worker.pid, reason=said(code))
+            tell("worker ended", worker=worker.number, pid=worker.pid, reason=worker.fault or said(code))
 
     def _forget(self, worker: Child) -> None:
         self._workers.discard(worker)

@@ -96,6 +96,81 @@ async def test_streams_of_others_do_not_notice_a_worker_that_is_killed(tmp_path)
             talk.go.set()
 
 
+@pytest.mark.parametrize("state", ["serving", "draining"])
+async def test_worker_that_hangs_is_killed_and_replaced(tmp_path, state):
+    async with (
+        Scripted(held) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", impatient(tmp_path, _HANGS=5.0), workers=2) as served,
+        AsyncExitStack() as stack,
+    ):
+        clients = await streams_on_all(served, stack)
+        hung = pids(served)[1]
+        if state == "draining":
+            os.kill(hung, signal.SIGTERM)
+            await served.line("worker started", worker=1)
+        os.kill(hung, signal.SIGSTOP)
+        ended = await served.line("worker ended", worker=1, pid=hung)
+        assert (ended["level"], ended["reason"]) == ("error", "killed: it hung, and did not answer for 5 s")
+        for client in clients[1]:
+            assert b"[DONE]" not in await client.closed()
+
+        if state == "serving":
+            await served.line("worker started", worker=1)
+        for talk in upstream.talks:
+            talk.go.set()
+        for client in clients[2]:
+            assert b"".join(await client.chunks()) == STOP + DONE
+        new = await streams_on_all(served, stack)
+        assert all(new.values())
+        for talk in upstream.talks:
+            talk.go.set()
+
+
+def impatient(folder: Path, **settings: float) -> dict[str, str]:
+    """Return an environment in which the supervisor has these settings of its own for its workers."""
+    (folder / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'serve' in sys.orig_argv:\n"
+        "    import proxy.server.children as children\n"
+        f"    vars(children).update({ {'_PULSE': 0.05} | settings!r})\n"
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
+async def test_worker_that_does_not_get_ready_is_killed(tmp_path):
+    environ = impatient(tmp_path, _START=1.0)
+    with (tmp_path / "sitecustomize.py").open("a") as script:
+        script.write("if 'proxy.server.worker' in sys.orig_argv:\n    import time\n    time.sleep(600)\n")
+    async with Scripted(STREAM) as upstream:
+        served = await start(upstream, tmp_path / "proxy.yaml", environ, workers=2)
+        _, told = await soon(served.process.communicate())
+
+    assert served.process.returncode == 1
+    *_, last = told.decode().splitlines()
+    assert re.fullmatch(r"straightwire: worker \d cannot start: it was not ready within 1 s", last)
+
+
+async def test_what_a_worker_has_counted_is_told_before_anybody_asks(tmp_path):
+    """So that little of it is lost if it is killed."""
+    total = 'straightwire_streams_total{outcome="complete",upstream="local"}'
+    async with (
+        Scripted(STREAM) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", impatient(tmp_path), workers=2) as served,
+    ):
+        seen, pause = 0.0, 0.1
+        async with asyncio.timeout(PATIENCE):
+            while not seen:  # the more time it has, the surer it has told
+                async with PlainClient(served.url) as client:
+                    await client.post(PATH, QUESTION)
+                    await client.head()
+                    assert await client.chunks() == WHOLE
+                    number = worker_of(client, pids(served))
+                await asyncio.sleep(pause)
+                os.kill(pids(served)[number], signal.SIGKILL)
+                await served.line("worker started", worker=number)
+                seen, pause = await counted(served, total), 2 * pause
+
+
 async def test_worker_that_is_told_to_end_lets_its_streams_end_and_is_replaced_at_once(tmp_path):
     async with (
         Scripted(held) as upstream,
