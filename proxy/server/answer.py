@@ -56,6 +56,8 @@ class Answer(ABC):
         secrets: what a report of an error must not repeat; some servers name the key that they refuse.
     """
 
+    __slots__ = ("_failure", "_host", "_taken", "_timeouts", "head", "secrets")
+
     def __init__(self, head: Head, host: str, timeouts: Timeouts):
         self.head = head
         self.secrets: Sequence[bytes] = ()
@@ -153,6 +155,11 @@ class Answer(ABC):
     @abstractmethod
     def waiting(self) -> bool:
         """Something has arrived that has not been read."""
+
+    @property
+    @abstractmethod
+    def over(self) -> bool:
+        """All of it has been read: what `read` has to tell of its end it tells at once."""
 
     @abstractmethod
     def conclude(self) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from proxy.server.headers import Headers, without_body
+from multidict import CIMultiDict
+
+from proxy.server.headers import OF_A_STREAM, Headers, without_body
 
 #: RFC 9110, section 15.
 _ABOVE_EVERY_STATUS: Final = 600
@@ -28,13 +30,25 @@ class Head:
         headers: as they came, but that they send nobody to where only we can go.
     """
 
-    __slots__ = ("_without_body", "headers", "reason", "status")
+    __slots__ = ("_of_stream", "_without_body", "headers", "reason", "status")
 
     def __init__(self, status: int, reason: str | None, headers: Mapping[str, str]):
         self.status = status
         self.reason = reason
         self.headers = headers
+        self._of_stream: Headers | None = None
         self._without_body: Headers | None = None
+
+    @property
+    def of_stream(self) -> Headers:
+        """The fields of a stream that the proxy sends in the place of the answer."""
+        if self._of_stream is None:
+            fields = CIMultiDict(OF_A_STREAM)
+            fields.extend(
+                (name, value) for name, value in self.without_body.items() if name not in OF_A_STREAM
+            )
+            self._of_stream = fields
+        return self._of_stream
 
     @property
     def without_body(self) -> Headers:

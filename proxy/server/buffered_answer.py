@@ -69,6 +69,11 @@ class BufferedAnswer(Answer):
         """Something has arrived that has not been read."""
         return self._content.total_bytes > self._taken
 
+    @property
+    def over(self) -> bool:
+        """All of it has been read."""
+        return self._content.at_eof()
+
     def conclude(self) -> None:
         """Do nothing: an end that has not come is not waited for."""
 

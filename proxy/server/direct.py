@@ -70,6 +70,8 @@ class DirectResponse(aiohttp.ClientResponse):
 class DirectAnswer(Answer):
     """An answer whose body takes the fast road."""
 
+    __slots__ = ("_body", "_concluded", "_reply")
+
     def __init__(self, reply: Reply, body: DirectBody, head: Head, host: str, timeouts: Timeouts):
         super().__init__(head, host, timeouts)
         self._reply = reply
@@ -112,6 +114,11 @@ class DirectAnswer(Answer):
     def waiting(self) -> bool:
         """Something has arrived that has not been read."""
         return self._body.kept
+
+    @property
+    def over(self) -> bool:
+        """All of it has been read."""
+        return self._body.ended and not self._body.kept
 
     def give_up(self, failure: UpstreamError) -> None:
         """Close the connection; who waits, or reads next, gets `failure`."""

@@ -20,6 +20,20 @@ class DirectBody:
         end: is told of its proper end, and whether anything else has come after it.
     """
 
+    __slots__ = (
+        "_broken",
+        "_close",
+        "_decoder",
+        "_end",
+        "_kept",
+        "_paused",
+        "_take",
+        "_take_chunk",
+        "_timer",
+        "_transport",
+        "_waiter",
+    )
+
     def __init__(self, transport: asyncio.Transport | None, end: Callable[[bool], None]):
         self._transport = transport
         self._end: Callable[[bool], None] | None = end

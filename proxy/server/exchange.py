@@ -69,7 +69,11 @@ class Exchange(web.BaseRequest):
             self.target = target if target.startswith("/") else f"/{target}"
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        """Complete a head; aiohttp calls this when it is about to write it."""
+        """Do as `begin`; aiohttp calls this when it is about to write a head."""
+        self.begin(response)
+
+    def begin(self, response: web.StreamResponse) -> None:
+        """Complete the head of the response, which leaves right after."""
         record = self.record
         record.response = response
         record.status = response.status

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from multidict import CIMultiDict, MultiMapping
+from multidict import CIMultiDict, CIMultiDictProxy, MultiMapping
 
 from proxy.server.exchange import Exchange
 from proxy.server.record import REQUEST_ID
@@ -43,6 +43,16 @@ _OF_THE_BODY: Final = frozenset(
         "last-modified",
         "repr-digest",
     }
+)
+#: What the wire contract demands of every stream, whatever the upstream's head says.
+OF_A_STREAM: Final = CIMultiDictProxy(
+    CIMultiDict(
+        {
+            "Content-Type": "text/event-stream; charset=utf-8",
+            "Cache-Control": "no-cache",
+            "X-Accel-Buffering": "no",
+        }
+    )
 )
 
 

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
+from proxy.server.answer_heads import Head
 from proxy.server.exchange import Exchange
 from proxy.server.failures import error_response
-from proxy.server.headers import Headers, asking_uncompressed
+from proxy.server.headers import asking_uncompressed
 from proxy.server.passthrough import pass_answer
 from proxy.server.silence import Patience, Silence
 from proxy.server.stopping import stopped
@@ -34,6 +35,18 @@ class StreamRelay:
         body: of the request, as the upstream shall get it.
     """
 
+    __slots__ = (
+        "_body",
+        "_head",
+        "_last_frames",
+        "_record",
+        "_request",
+        "_rewriter",
+        "_silence",
+        "_stream",
+        "_upstream",
+    )
+
     def __init__(
         self,
         request: Exchange,
@@ -49,7 +62,7 @@ class StreamRelay:
         self._stream = ClientStream(request)
         self._silence = Silence(patience, self._stream, rewriter)
         self._body = body
-        self._upstream_headers: Headers | None = None
+        self._head: Head | None = None
         self._last_frames: Sequence[bytes] = ()
 
     async def run(self) -> web.StreamResponse:
@@ -78,7 +91,7 @@ class StreamRelay:
             except asyncio.CancelledError as error:
                 last_frames = rewriter.receive_failure(stopped(error))
         if rewriter.failure is not None and not (rewriter.opened or self._stream.opened):
-            return error_response(rewriter.failure, self._upstream_headers)
+            return error_response(rewriter.failure, self._head.without_body if self._head else None)
         return await self._stream.end(last_frames)
 
     async def _ask(self) -> Answer:
@@ -90,14 +103,15 @@ class StreamRelay:
 
     async def _rewrite(self, answer: Answer) -> Sequence[bytes]:
         """Forward the answer's events until the last ones, which are returned: the upstream is done then."""
-        self._upstream_headers = answer.head.without_body
-        self._stream.adopt(self._upstream_headers)
+        self._head = answer.head
+        self._stream.adopt(answer.head)
         self._silence.listen(answer)
         if not 200 <= answer.status < 300:
             raise await answer.reported()
         while not self._rewriter.ended:
             await answer.forward(self._take, self._take_chunk)
-            await self._stream.settle()
+            if not answer.over:  # else head, frames and end leave in one write
+                await self._stream.settle()
         if self._rewriter.failure is None:
             answer.conclude()
         return self._last_frames

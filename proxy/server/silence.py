@@ -41,9 +41,16 @@ class Patience:
         """The time after which the response is opened."""
         return min(self.open_after, self.keep_alive) if self.keep_alive else self.open_after
 
+    @property
+    def shortest(self) -> float:
+        """The time in which nothing can become due that has not begun to run."""
+        return min(filter(None, (self.keep_alive, self.first_word, self.idle)), default=math.inf)
+
 
 class Silence:
-    """The one alarm of a stream. What happens often only leaves a note; the alarm reads the notes.
+    """The one alarm of a stream. Whatever happens only leaves a note; the alarm reads the notes.
+
+    So it rings a little too often: whenever something could have become due that was not foreseen.
 
     Args:
         patience: the limits.
@@ -53,6 +60,21 @@ class Silence:
     Attributes:
         pace: when the events came.
     """
+
+    __slots__ = (
+        "_alarm",
+        "_answer",
+        "_begun",
+        "_events",
+        "_heard",
+        "_loop",
+        "_patience",
+        "_rewriter",
+        "_said",
+        "_speaking",
+        "_stream",
+        "pace",
+    )
 
     def __init__(self, patience: Patience, stream: ClientStream, rewriter: StreamRewriter):
         self.pace = Pace()
@@ -68,7 +90,7 @@ class Silence:
         self._speaking: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        self._set_alarm()
+        self._set_alarm(self._said)
         return self
 
     def __exit__(
@@ -86,7 +108,6 @@ class Silence:
         """Measure the silence of an answer that has just begun."""
         self._answer = answer
         self._heard = self._loop.time()
-        self._set_alarm()
 
     def note(self, frames: Sequence[bytes]) -> None:
         """Note what one read has brought: events perhaps, and perhaps frames, which are sent right after."""
@@ -95,9 +116,9 @@ class Silence:
             self._events = self._rewriter.events_in
             self._heard = now
             self.pace.note(now)
-            if (not self._begun and self._rewriter.begun) or self._rewriter.done:
-                self._begun = True
-                self._set_alarm()  # another limit holds from now on
+            self._begun = self._begun or self._rewriter.begun
+            if self._rewriter.done:
+                self._set_alarm(now)
         if frames:
             self._said = now
 
@@ -120,8 +141,8 @@ class Silence:
             return self._heard + LAST_WORD
         return self._heard + (limit or math.inf)
 
-    def _set_alarm(self) -> None:
-        self._alarm.set(min(self._speak_at(), self._give_up_at()))
+    def _set_alarm(self, now: float) -> None:
+        self._alarm.set(min(self._speak_at(), self._give_up_at(), now + self._patience.shortest))
 
     def _read_notes(self) -> None:
         now = self._loop.time()
@@ -134,7 +155,7 @@ class Silence:
             self._said = now
             if self._speaking is None or self._speaking.done():
                 self._speaking = self._loop.create_task(self._speak())
-        self._set_alarm()
+        self._set_alarm(now)
 
     async def _speak(self) -> None:
         # A client that has gone is the relay's matter: it is cancelled, or its next write fails.

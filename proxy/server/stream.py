@@ -4,32 +4,43 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import HttpVersion11, StreamWriter
 
-from proxy.server.headers import without_body
+from proxy.server.answer_heads import Head
+from proxy.server.exchange import Exchange
+from proxy.server.headers import OF_A_STREAM
 
-#: What the wire contract demands of every stream, whatever the upstream's head says.
-_HEADERS: Final = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",
-}
 #: Without a blank line, at which openai-go and others would look for an event.
 _COMMENT: Final = b": keep-alive\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-class _StreamResponse(web.StreamResponse):
-    _send_headers_immediately = False  # but with the first frames
+class _Opened(web.StreamResponse):
+    """What others need of the response to a stream, aiohttp first: it has begun, and ends by itself."""
+
+    @property
+    def prepared(self) -> bool:
+        return True
+
+    @property
+    def keep_alive(self) -> bool:
+        return super().keep_alive is not False
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Do nothing: the head has left."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: the body has ended, or been cut."""
 
 
 class ClientStream:
     """The response to a request for a stream.
 
-    Frames go straight to the client's transport, in chunks that are framed here: aiohttp's writer would
-    cost more than all else that happens to a frame. The transport says when the client has not taken enough
-    of what was written before; there is no other flow control. A client that has gone shows as
-    `ConnectionResetError`, from any method.
+    Its head is put together here, and its frames go straight to the client's transport, in chunks that are
+    framed here: aiohttp would cost more than all else that happens to them. The transport says when the
+    client has not taken enough of what was written before; there is no other flow control. A client that has
+    gone shows as `ConnectionResetError`, from any method.
 
     Args:
         request: the client's.
@@ -38,40 +49,30 @@ class ClientStream:
         size: bytes of the body that have been sent.
     """
 
-    def __init__(self, request: web.BaseRequest):
+    __slots__ = ("_chunked", "_fields", "_kept", "_protocol", "_request", "_response", "size")
+
+    def __init__(self, request: Exchange):
         self.size = 0
         self._request = request
         self._protocol = request.protocol
-        self._response = _StreamResponse(headers=_HEADERS)
+        self._response: _Opened | None = None
         self._chunked = request.version >= HttpVersion11
+        self._fields: Mapping[str, str] = OF_A_STREAM
         self._kept = b""  # frames for a stream that has not been opened
-        if not self._chunked:
-            self._response.force_close()  # HTTP/1.0 knows no other end of such a body
 
     @property
     def opened(self) -> bool:
         """The status has left: from now on an error is an event."""
-        return self._response.prepared
+        return self._response is not None
 
-    def adopt(self, headers: Mapping[str, str]) -> None:
+    def adopt(self, head: Head) -> None:
         """Take along an upstream's header fields, but for those that the stream has itself."""
-        if not self.opened:
-            for name, value in without_body(headers).items():
-                if name.title() not in _HEADERS:
-                    self._response.headers.add(name, value)
+        self._fields = head.of_stream
 
     async def open(self) -> None:
         """Send the head, and in the same write what has been kept for this moment."""
-        writer = await self._response.prepare(self._request)
-        if not isinstance(writer, StreamWriter):
-            raise TypeError(f"aiohttp writes responses with {type(writer)}")
-        writer.chunked = False  # the chunks are framed here
-        kept, self._kept = self._kept, b""
-        if kept:
-            await writer.write(kept, drain=False)
-            self.size += len(kept)
-        else:
-            writer.send_headers()
+        if self._response is None:
+            await self._begin()
 
     def write(self, frames: Sequence[bytes]) -> bool:
         """Send frames, each an HTTP chunk of its own, in one write; keep them if the stream is not open.
@@ -80,7 +81,7 @@ class ClientStream:
             Whether more can be written at once; if not, `settle` has to be awaited before.
         """
         data = self._encode(frames)
-        if not self._response.prepared:
+        if self._response is None:
             self._kept += data
             return False
         self._send(data)
@@ -88,8 +89,8 @@ class ClientStream:
 
     @property
     def flows(self) -> bool:
-        """Frames can be passed on: the stream is open and in chunks, its client there, and keeping up."""
-        return self._chunked and self._response.prepared and not self._protocol.writing_paused
+        """Frames can be passed on: the stream is open and in chunks, and its client keeps up."""
+        return self._chunked and self._response is not None and not self._protocol.writing_paused
 
     def pass_on(self, chunk: bytes) -> None:
         """Send a frame that is an HTTP chunk already, while the stream `flows`."""
@@ -98,7 +99,7 @@ class ClientStream:
     async def settle(self) -> None:
         """Open the stream if there are frames for it; wait until the client has taken enough of them."""
         if self._kept:
-            await self.open()
+            await self._begin()
         if self._protocol.writing_paused:
             await self._request.writer.drain()
 
@@ -111,13 +112,39 @@ class ClientStream:
     async def end(self, frames: Sequence[bytes]) -> web.StreamResponse:
         """Send the last frames and end the body, properly."""
         data = self._encode(frames) + (_LAST_CHUNK if self._chunked else b"")
-        if self.opened:
-            self._send(data)
-        else:
+        if self._response is None:
             self._kept += data
+            response = await self._begin()
+        else:
+            response = self._response
+            self._send(data)
         await self.settle()
-        await self._response.write_eof()
-        return self._response
+        return response
+
+    async def _begin(self) -> _Opened:
+        request, writer = self._request, self._request.writer
+        if not isinstance(writer, StreamWriter):
+            raise TypeError(f"aiohttp writes responses with {type(writer)}")
+        self._response = response = _Opened(headers=self._fields)
+        headers = response.headers
+        headers.setdefault("Date", rfc822_formatted_time())
+        if not self._chunked:
+            response.force_close()  # HTTP/1.0 knows no other end of such a body
+        else:
+            headers["Transfer-Encoding"] = "chunked"  # which the writer has not to know of
+            if not request.keep_alive:
+                response.force_close()
+                headers["Connection"] = "close"
+        request.begin(response)
+        version = request.version
+        await writer.write_headers(f"HTTP/{version.major}.{version.minor} {response.status} OK", headers)
+        kept, self._kept = self._kept, b""
+        if kept:
+            await writer.write(kept, drain=False)
+            self.size += len(kept)
+        else:
+            writer.send_headers()
+        return response
 
     def _send(self, data: bytes) -> None:
         transport = self._protocol.transport
