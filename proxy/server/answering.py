@@ -43,7 +43,8 @@ class Answering:
         """
         record = request.record
         generation = request.generation = self.generation
-        generation.running.begin(record)
+        task = request.answering_task()
+        generation.running.begin(task, record)
         response: web.StreamResponse | None = None
         try:
             try:
@@ -59,12 +60,12 @@ class Answering:
                 response = answer_to(request, error)
             finally:
                 generation.doors.let_out(request)
-                self._show(record, response)
+                self._show(request, response)
             if not response.prepared:
                 await _send(request, response)
             return response
         finally:
-            generation.running.end()
+            generation.running.end(task)
 
     def complete(self, request: Exchange, response: web.StreamResponse) -> None:
         """Complete the head of a response, whatever it is, right before it leaves."""
@@ -80,11 +81,12 @@ class Answering:
         request.record.path = ""
         request.record.fail(error)
         response = error_response(error)
-        self._show(request.record, response)
+        self._show(request, response)
         return response
 
-    def _show(self, record: Record, response: web.StreamResponse | None) -> None:
-        record.end(response)
+    def _show(self, request: Exchange, response: web.StreamResponse | None) -> None:
+        record = request.record
+        record.end(response, request.now())
         for listener in self.listeners:
             listener(record)
 

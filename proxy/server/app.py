@@ -17,6 +17,7 @@ from proxy.server.client_connections import ClientServer
 from proxy.server.generation import Generation
 from proxy.server.listening import bind, serve, url_of
 from proxy.server.metrics import Metrics
+from proxy.server.one_task import kind_of_connection
 from proxy.server.oversight import STOPPING, Oversight
 from proxy.server.places import Places
 from proxy.server.tls import in_front, renew
@@ -95,7 +96,9 @@ class Proxy:
             await generation.close()
             raise
         answering = self._answering
-        self._server = ClientServer(answering.answer, answering.complete, answering.refuse)
+        self._server = ClientServer(
+            answering.answer, answering.complete, answering.refuse, kind_of_connection()
+        )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_LAST_WORDS)
         self._follow(configuration, generation)
         await serve(self._runner, self._sockets, self._context)

@@ -41,6 +41,7 @@ class ClientServer(web.Server):
         answer: answers requests; it is cancelled when the client leaves.
         complete: completes the heads of the responses.
         refuse: makes the response to a request that cannot be handed on.
+        connections: their kind.
 
     Attributes:
         idle: seconds that a connection made from now on may take for a whole head, from its beginning or from
@@ -48,7 +49,9 @@ class ClientServer(web.Server):
         refuse: the same.
     """
 
-    def __init__(self, answer: Answer, complete: Complete, refuse: Refuse):
+    def __init__(
+        self, answer: Answer, complete: Complete, refuse: Refuse, connections: type["ClientConnection"]
+    ):
         super().__init__(
             answer,  # type: ignore[arg-type]  # what it is given is made by our own factory
             request_factory=self._exchange,
@@ -61,12 +64,11 @@ class ClientServer(web.Server):
         self.idle = 0.0
         self.refuse = refuse
         self._complete = complete
+        self._kind = connections
 
     def __call__(self) -> web.RequestHandler:
         """Make a connection."""
-        return ClientConnection(
-            self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs
-        )
+        return self._kind(self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs)
 
     def _exchange(self, *arguments: Any) -> Exchange:
         return Exchange(*arguments, self._loop, complete=self._complete)

@@ -1,5 +1,6 @@
 """A client's request, from its head to the end of its answer: one object for all that is known of it."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -67,6 +68,18 @@ class Exchange(web.BaseRequest):
         if not self.target.startswith("/"):  # a whole URL stood there; the host in it is ours
             target = self.rel_url.raw_path_qs
             self.target = target if target.startswith("/") else f"/{target}"
+
+    def answering_task(self) -> "asyncio.Task[Any]":
+        """Return the task that answers it, which is the current one."""
+        # Not left to asyncio to find the loop: that costs a system call each time, up to Python 3.11.
+        task = asyncio.current_task(self._loop)
+        if task is None:
+            raise RuntimeError("aiohttp serves requests in tasks")
+        return task
+
+    def now(self) -> float:
+        """Return the time by the event loop's clock, in seconds."""
+        return self._loop.time()
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """Do as `begin`; aiohttp calls this when it is about to write a head."""

@@ -3,7 +3,6 @@
 Whoever knows something writes it down once, at the end of its own work; nothing here is called for a frame.
 """
 
-import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -125,9 +124,9 @@ class Record:
         if isinstance(error, UpstreamUnreachable | UpstreamTimeout):
             self.reason = str(error)  # others may quote the upstream
 
-    def end(self, response: web.StreamResponse | None) -> None:
+    def end(self, response: web.StreamResponse | None, now: float) -> None:
         """Take the end of the request, and the response that it got; None: it was broken off."""
-        self.seconds = asyncio.get_running_loop().time() - self.began
+        self.seconds = now - self.began
         if response is None:
             return
         self.status = response.status

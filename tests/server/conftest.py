@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-from proxy.server import direct
+from proxy.server import direct, one_task
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -47,6 +47,7 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(params=["direct", "plain"])
 def road(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take the fast road from the upstream, and the one that every other version of aiohttp takes."""
+    """Take the fast roads, and those that every other version of aiohttp takes."""
     if request.param == "plain":
         monkeypatch.setattr(direct, "TRIED", ("0.",))
+        monkeypatch.setattr(one_task, "TRIED", ("0.",))

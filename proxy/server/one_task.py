@@ -1,0 +1,99 @@
+"""The fast road of a client's connection: one task for all of its requests, where aiohttp makes one for each.
+
+Those cost two turns of the event loop more, and a stream has two tasks there in the place of one. aiohttp
+still parses what comes, and takes over for the rest of a connection as soon as something else comes than one
+request after the answer to another: pipelined requests, upgrades, and what is no HTTP.
+
+This leans on what aiohttp does not promise, so it is done only with versions that it has been tried with.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import aiohttp
+from aiohttp import StreamReader
+from aiohttp.http import RawRequestMessage, StreamWriter
+
+from proxy.server.client_connections import ClientConnection
+
+#: How the versions of aiohttp begin whose server has been seen to work with this module.
+TRIED: Final = ("3.14.",)
+
+
+def kind_of_connection() -> type[ClientConnection]:
+    """Return the kind of connection that takes the fast road, if this aiohttp is known to bear it."""
+    return OneTaskConnection if aiohttp.__version__.startswith(TRIED) else ClientConnection
+
+
+class OneTaskConnection(ClientConnection):
+    """A connection whose requests are answered by the task that waits for them."""
+
+    __slots__ = ()
+
+    async def start(self) -> None:
+        """Answer requests until the connection ends."""
+        try:
+            while await self._next_is_plain():
+                if not await self._answer_next():
+                    self._end()
+                    return
+        except asyncio.CancelledError:
+            self.force_close()  # the client has left, or the proxy stops
+            raise
+        await super().start()
+
+    async def _next_is_plain(self) -> bool:
+        """Wait for what comes next, and tell whether it is a request and nothing else."""
+        if not self._messages:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._messages[0][0]
+        return len(self._messages) == 1 and isinstance(message, RawRequestMessage) and not message.upgrade
+
+    async def _answer_next(self) -> bool:
+        """Answer the next request; tell whether another one may follow."""
+        message, payload = self._messages.popleft()
+        if self._parser is None or self._request_factory is None or self._request_handler is None:
+            return False  # the client has left
+        self._parser.message_consumed()
+        writer = StreamWriter(self, self._loop)
+        request = self._request_factory(message, payload, self, writer, self._task_handler)  # type: ignore[arg-type]
+        try:
+            response, gone = await self._handle_request(request, None, self._request_handler)
+        except ConnectionError:
+            return False
+        except Exception as error:  # noqa: BLE001 - a defect of ours; nobody else would tell
+            self.log_exception("Unhandled exception", exc_info=error)
+            return False
+        self._keepalive = bool(response.keep_alive)
+        if not (gone or self._force_close or payload.is_eof()):
+            await self._let_pass(payload)
+        if gone or self._force_close or self._close or not self._keepalive:
+            return False
+        self._wait_no_longer_than(self._keepalive_timeout)
+        return True
+
+    async def _let_pass(self, body: StreamReader) -> None:
+        """Take the rest of a body that nobody wanted, or the client would not come to read the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._lingering_time):
+                while not body.is_eof():
+                    await body.readany()
+        if not body.is_eof():
+            self.close()
+
+    def _wait_no_longer_than(self, seconds: float) -> None:
+        """Set a limit for the next head; the timer that is set already looks at it when it fires."""
+        self._next_keepalive_close_time = until = self._loop.time() + seconds
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(until, self._process_keepalive)
+
+    def _end(self) -> None:
+        """Close what has not been closed, politely."""
+        self._task_handler = None
+        if not self._force_close and self.transport is not None:
+            self.transport.close()
