@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from dataclasses import dataclass
 from types import TracebackType
@@ -34,19 +35,30 @@ class PlainClient:
         url: of the server; its path does not matter. `unix:…` is a socket's path.
         tls: how to speak it, where the URL is https.
         read_ahead: how many bytes are taken from the socket before somebody asks for them.
+        connected: the connection, where it has been made elsewhere.
     """
 
-    def __init__(self, url: str, *, read_ahead: int = 2**16, tls: ssl.SSLContext | None = None):
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_ahead: int = 2**16,
+        tls: ssl.SSLContext | None = None,
+        connected: socket.socket | None = None,
+    ):
         self.url = url
         parts = urlsplit(url)
         self._socket = parts.path if parts.scheme == "unix" else None
         self._address = parts.hostname, parts.port
         self._tls = tls
         self._read_ahead = read_ahead
+        self._connected = connected
 
     async def __aenter__(self) -> Self:
         options = {"limit": self._read_ahead, "ssl": self._tls}
-        if self._socket is not None:
+        if self._connected is not None:
+            opened = asyncio.open_connection(sock=self._connected, limit=self._read_ahead)
+        elif self._socket is not None:
             opened = asyncio.open_unix_connection(self._socket, **options)
         else:
             opened = asyncio.open_connection(*self._address, **options)

@@ -150,7 +150,9 @@ class Clients(Section):
     """Who may use the proxy, and how long it waits for them."""
 
     api_keys: tuple[ClientKey, ...] = Field(default=(), description="empty: everybody")
-    idle: Duration = Field(default=75.0, description="for a request, and for more of its body; 0: for ever")
+    idle: Duration = Field(
+        default=75.0, description="for a request, its body, and taking its answer; 0: for ever"
+    )
 
     @model_validator(mode="after")
     def _keys_differ(self) -> "Clients":

@@ -15,7 +15,7 @@ from proxy.server.access_log import AccessLog, open_log, tell_reload, tell_start
 from proxy.server.answering import Answering
 from proxy.server.client_connections import ClientServer
 from proxy.server.generation import Generation
-from proxy.server.listening import bind, serve, url_of
+from proxy.server.listening import bind, bound_silence, serve, url_of
 from proxy.server.metrics import Metrics
 from proxy.server.one_task import kind_of_connection
 from proxy.server.oversight import STOPPING, Oversight
@@ -171,6 +171,7 @@ class Proxy:
         spans = [self._tracing.end] if self._tracing else []
         self._answering.listeners = (access_log, self.metrics, *spans)
         self._server.idle = configuration.clients.idle
+        bound_silence(self._sockets or (), configuration.clients.idle)
 
     async def _collected(self) -> Metrics:
         return self.metrics

@@ -17,6 +17,10 @@ from proxy.errors import CannotListen
 _BACKLOG: Final = 1024
 #: Whether the kernel gives each socket at an address its share of the connections; elsewhere one may get all.
 _KERNEL_SHARES: Final = sys.platform == "linux"
+#: The shortest silence of a client that is too long, in seconds: a packet may be lost, and its repetition.
+_LEAST_SILENCE: Final = 3.0
+#: How often a client that has nothing to take is asked in that time whether it is still there.
+_QUESTIONS: Final = 3
 #: A name may stand for addresses that this machine does not have; the others do.
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
@@ -96,6 +100,29 @@ class SharedAddress:
 
     def _bind(self) -> list[socket.socket]:
         return bind(self._host, self._port, shared=True)
+
+
+def bound_silence(sockets: Sequence[socket.socket], seconds: float) -> None:
+    """Have the kernel break off connections whose client takes nothing any more, or has gone without a word.
+
+    It holds for those that are accepted from now on, and only where there is TCP: a connection inherits it
+    from the socket that listens (TCP_USER_TIMEOUT, tcp(7)). Nothing in this process has to watch for it.
+
+    Args:
+        sockets: what `bind` has returned.
+        seconds: for which a client may acknowledge nothing, or take nothing of what is there; 0: for ever.
+    """
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return
+    limit = max(seconds, _LEAST_SILENCE) if seconds else 0
+    for listener in sockets:
+        if listener.family == socket.AF_UNIX:
+            continue
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limit * 1000))
+        if limit:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for pause in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+                listener.setsockopt(socket.IPPROTO_TCP, pause, max(1, int(limit / _QUESTIONS)))
 
 
 async def serve(

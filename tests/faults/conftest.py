@@ -1,18 +1,19 @@
 """Where the proxy is started for all fault tests, and the event loops that it runs on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import uvloop
 
+from tests.faults.namespaces import Cable, cable
 from tests.plain_client import PlainClient
 from tests.server import running
 from tests.server.conftest import clock, road
 
-__all__ = ["clock", "proxied", "pytest_asyncio_loop_factories", "road", "talking"]
+__all__ = ["clock", "laid_cable", "proxied", "pytest_asyncio_loop_factories", "road", "talking"]
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -29,6 +30,13 @@ def talking(road: None) -> Callable[..., Any]:
     Whatever the proxy is to be proved on is decided here, and nowhere else.
     """
     return running.talking
+
+
+@pytest.fixture(name="cable")
+def laid_cable() -> Iterator[Cable]:
+    """Lay a cable to a network of one's own."""
+    with cable() as laid:
+        yield laid
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A network of one's own: an upstream behind a cable that can be cut.
+"""A network of one's own: an upstream, or a client, behind a cable that can be cut.
 
 Needs root, and a kernel that knows network namespaces; the tests that use it skip where it does not.
 """
@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -22,9 +22,10 @@ _NOWHERE = "02:00:00:00:00:01"
 
 
 class Cable:
-    """A pair of network devices, one here, one in a namespace where upstreams can listen.
+    """A pair of network devices, one here, one in a namespace from where upstreams and clients speak.
 
     Attributes:
+        here: the address of this end.
         address: of the far end.
     """
 
@@ -34,7 +35,7 @@ class Cable:
         first = (number % _NETWORKS) * 4
         network = f"198.{18 + first // 2**16}.{first // 2**8 % 2**8}.{first % 2**8 + 1}"
         head, _, last = network.rpartition(".")
-        self._here = f"{head}.{last}"
+        self.here = f"{head}.{last}"
         self.address = f"{head}.{int(last) + 1}"
 
     def lay(self) -> None:
@@ -46,7 +47,7 @@ class Cable:
         name, far = self._name, f"{self._name}f"
         _ip("netns", "add", name)
         _ip("link", "add", name, "type", "veth", "peer", "name", far, "netns", name)
-        _ip("address", "add", f"{self._here}/30", "dev", name)
+        _ip("address", "add", f"{self.here}/30", "dev", name)
         _ip("link", "set", name, "up")
         _ip("-n", name, "address", "add", f"{self.address}/30", "dev", far)
         _ip("-n", name, "link", "set", far, "up")
@@ -64,7 +65,7 @@ class Cable:
         """Lose from now on whatever is sent, both ways; nobody is told, as with a broken cable."""
         lost = "lladdr", _NOWHERE, "nud", "permanent"
         _ip("neighbor", "replace", self.address, *lost, "dev", self._name)
-        _ip("-n", self._name, "neighbor", "replace", self._here, *lost, "dev", f"{self._name}f")
+        _ip("-n", self._name, "neighbor", "replace", self.here, *lost, "dev", f"{self._name}f")
 
     def refuse(self) -> None:
         """Have the way there refused, as a router does that knows none."""
@@ -72,21 +73,25 @@ class Cable:
 
     def listen(self) -> socket.socket:
         """Return a socket that listens at the far end."""
+        return self._at_the_far_end(lambda: socket.create_server((self.address, 0)))
+
+    def call(self, port: int) -> socket.socket:
+        """Return a connection from the far end to a port at this one."""
+        return self._at_the_far_end(lambda: socket.create_connection((self.here, port)))
+
+    def _at_the_far_end(self, make: Callable[[], socket.socket]) -> socket.socket:
         made: list[socket.socket] = []
-        thread = threading.Thread(target=lambda: made.append(self._listening()))
+
+        def move() -> None:
+            with open(f"/run/netns/{self._name}") as namespace:  # noqa: PTH123 - its number is wanted
+                if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns")
+            made.append(make())
+
+        thread = threading.Thread(target=move)  # of its own, which stays there for good
         thread.start()
         thread.join()
         return made[0]
-
-    def _listening(self) -> socket.socket:
-        """To be called in a thread of its own, which moves into the namespace for good."""
-        with open(f"/run/netns/{self._name}") as namespace:  # noqa: PTH123 - its number is wanted
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
-        listening = socket.socket()
-        listening.bind((self.address, 0))
-        listening.listen()
-        return listening
 
 
 @contextmanager

@@ -1,23 +1,15 @@
 """The network fails: names are not found, nobody listens, packets are lost and nobody is told."""
 
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.asking import ASKS, NEXT, Ask
-from tests.faults.namespaces import Cable, cable
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.streams import PATH, QUESTION, ROLE, serves
 
 UNREACHABLE, TIMEOUT = (502, "upstream_unreachable"), (504, "upstream_timeout")
 asks = pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-
-
-@pytest.fixture(name="cable")
-def laid_cable() -> Iterator[Cable]:
-    with cable() as laid:
-        yield laid
 
 
 async def refusal(proxied, url: str, ask: Ask, **settings) -> tuple[tuple[int, str], str]:
