@@ -13,6 +13,8 @@ from proxy.wire.sse import BOM, Event
 from proxy.wire.wrapping import QuickDecoder
 
 DONE: Final = b"[DONE]"
+#: What most event streams begin with.
+_FIELDS: Final = (b"data:", b"event:")
 #: `[DONE]` as it is also spelt, where it shows that nothing of it is missing.
 _DONES: Final = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"[ done ]"})
 _BLANK: Final = b" \t\r\n"
@@ -191,6 +193,8 @@ def _between(gap: bytes) -> bytes:
 
 def decoder(first: bytes, limit: int) -> TolerantDecoder | JSONDecoder | None:
     """Choose by the first bytes of a body; None while they say nothing yet, and are few."""
+    if first.startswith(_FIELDS):
+        return TolerantDecoder(limit)
     if BOM.startswith(first):
         return None
     said = first[:MAX_BLANK].removeprefix(BOM).lstrip(_BLANK)

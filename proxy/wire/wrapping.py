@@ -6,15 +6,20 @@ data before each, and a blank line too many after it). Once they are known, even
 are found by comparing bytes, and their lines need not be read one by one.
 """
 
+import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from proxy.wire.sse import Event, EventDecoder, new_event
+from proxy.wire.sse import BOM, Event, EventDecoder, new_event
 
 #: What can stand around every event of a stream and has no effect but to be counted.
 REGULAR: Final = frozenset({"event-line", "surplus-blank-line", "carriage-return", "missing-space"})
 #: More bytes than any server writes around a value.
 MAX_SIZE: Final = 64
+#: What stands around the first value of a stream, if it is an event of one line of data.
+_FIRST: Final = re.compile(rb"(.{0,%d}?data: ?)[^\r\n]+([\r\n]+)" % (MAX_SIZE - 8), re.DOTALL)
+#: The shortest that ends an event. Some servers write more.
+_BLANK_LINE: Final = b"\n\n"
 #: A stream whose events look different each time is not looked at for long.
 MAX_GUESSES: Final = 8
 
@@ -44,8 +49,10 @@ class Wrapping(NamedTuple):
         joint = self.after + self.before
         values = inner.split(joint)
         joints = len(values) - 1
-        if any(inner.count(end) != joint.count(end) * joints for end in (b"\n", b"\r")):
+        if inner.count(b"\n") != joint.count(b"\n") * joints:
             return None  # more lines than those of the joints
+        if b"\r" in inner and inner.count(b"\r") != joint.count(b"\r") * joints:
+            return None
         if self.bare and any(value[:1] in b" " for value in values):
             return None
         return values
@@ -69,11 +76,12 @@ class QuickDecoder(EventDecoder):
     It delivers the same events and counts the same deviations, whatever it has learnt.
     """
 
-    __slots__ = ("_guesses", "_wrapped", "_wrapping")
+    __slots__ = ("_brief", "_guesses", "_wrapped", "_wrapping")
 
     def __init__(self, limit: int = 0) -> None:
         super().__init__(limit)
         self._wrapping = PLAIN
+        self._brief: Wrapping | None = None  # the same, but with no more line ends than a blank line needs
         self._wrapped = 0  # events whose deviations are still to be counted
         self._guesses = MAX_GUESSES
 
@@ -111,26 +119,42 @@ class QuickDecoder(EventDecoder):
         return self._feed_several(data)
 
     def _feed_several(self, data: bytes) -> list[Event]:
+        if self._start == b"" and data and data[0] != BOM[0]:
+            self._begin(data)
+            return self.feed(data)
+        if self.overflowed:
+            return super().feed(data)
         begins = self._between
         first, last = self._wrapping.whole(data)
-        if first == last:
-            events = super().feed(data)
-        else:  # what was cut, at the beginning and at the end, has its lines read
-            events = super().feed(data[:first]) if first else []
-            events += self._feed_wrapped(data[first:last])
-            events += super().feed(data[last:]) if data[last:] else []
-        if self._guesses and (len(events) > 1 or (begins and events)):
+        strange = first > 0 or first == last
+        # What was cut, at the beginning and at the end, has its lines read.
+        events = super().feed(data[:first]) if first else []
+        if first < last:
+            events += self._feed_as(self._wrapping, data[first:last])
+        if last < len(data):
+            events += self._feed_as(self._brief, data[last:])
+        if strange and self._guesses and (len(events) > 1 or (begins and events)):
             self._guess(data, [event.data for event in events[-2:]])
         return events
 
-    def _feed_wrapped(self, data: bytes) -> list[Event]:
-        """Take what may be nothing but wrapped events."""
-        values = self._wrapping.values(data) if self._between else None
-        if values is None or 0 < self._limit < len(data):
+    def _feed_as(self, wrapping: Wrapping | None, data: bytes) -> list[Event]:
+        """Take what may be nothing but events so wrapped, and if it is not, its lines."""
+        values = wrapping.values(data) if wrapping is not None and self._between else None
+        if wrapping is None or values is None or 0 < self._limit < len(data):
             return super().feed(data)
-        self._wrapped += len(values)
-        name = self._wrapping.name
+        for form, each in wrapping.deviations:
+            self.note(form, each * len(values))
+        name = wrapping.name
         return [new_event(Event, (value, name)) for value in values]
+
+    def _begin(self, data: bytes) -> None:
+        """Begin a stream that has no BOM with a look at its first event."""
+        self._start = None
+        self._between = True
+        if not data.startswith(PLAIN.before):
+            first = _FIRST.match(data)
+            if first is not None:
+                self._try(*first.groups())
 
     def _guess(self, data: bytes, values: list[bytes]) -> None:
         """Look at what stands around the last of the `values` that came in `data`."""
@@ -142,14 +166,21 @@ class QuickDecoder(EventDecoder):
             after = joint[: len(joint) - len(before)]
         else:
             before, after = data[:end], data[end + len(values[0]) :]
+        self._try(before, after)
+
+    def _try(self, before: bytes, after: bytes) -> None:
+        """Expect events to be so wrapped, if that is possible."""
         known = self._wrapping
         if (before, after) == (known.before, known.after) or len(before) + len(after) > MAX_SIZE:
             return
         self._guesses -= 1
-        wrapping = _tried(type(self), before, after)  # type: ignore[arg-type]  # classes are hashable
+        kind = type(self)
+        wrapping = _tried(kind, before, after)  # type: ignore[arg-type]  # classes are hashable
         if wrapping is not None:
             _ = self.deviations  # before the wrapping changes that they are counted by
             self._wrapping = wrapping
+            is_long = after.startswith(_BLANK_LINE) and after != _BLANK_LINE
+            self._brief = _tried(kind, before, _BLANK_LINE) if is_long else None  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=256)
