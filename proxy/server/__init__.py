@@ -52,6 +52,7 @@ Its answer goes out
     alarms              limits of time
     pace                when its events came
     whole               an answer in one piece, rewritten
+    progress            whether it gets on
     passthrough         what is not ours to rewrite
     websocket           a WebSocket
     failures            errors

@@ -16,6 +16,7 @@ from proxy.server.exchange import Exchange
 from proxy.server.failures import error_response
 from proxy.server.headers import asking_uncompressed
 from proxy.server.passthrough import pass_answer
+from proxy.server.progress import Progress
 from proxy.server.silence import LAST_WORD
 from proxy.wire.bodies import rewrite_body
 from proxy.wire.chunk import Origin
@@ -93,19 +94,23 @@ class WholeRelay:
             UpstreamError: it is an error, or broke off, or cannot be understood.
         """
         content_type = answer.headers.get("Content-Type", "")
+        progress = Progress(answer, self._upstream.host, self._upstream.settings.timeouts)
         first, kind = b"", None
         while kind is None:
-            data = await answer.read_in_time()
+            data = await progress.read()
             first += data
             kind = sniff(content_type, first, at_end=not data)
+            if kind != "events":
+                progress.note_body(data)
         if kind == "events":
-            return await self._folded(first, answer)
+            return await self._folded(first, progress)
         body, data = bytearray(), first
         while data:
             body += data
             if 0 < self._bounds.body < len(body):
                 raise UpstreamMalformed(f"The upstream's answer is longer than {self._bounds.body} bytes.")
-            data = await answer.read_in_time()
+            data = await progress.read()
+            progress.note_body(data)
         return await self._rewritten(bytes(body), content_type)
 
     async def _rewritten(self, body: bytes, content_type: str) -> bytes:
@@ -117,7 +122,7 @@ class WholeRelay:
         self._record.count(self._upstream.name, repairs)
         return rewritten
 
-    async def _folded(self, first: bytes, answer: Answer) -> bytes:
+    async def _folded(self, first: bytes, progress: Progress) -> bytes:
         """Fold a stream, which nobody asked for, into a body."""
         folder = StreamFolder(
             self._wanted,
@@ -132,10 +137,11 @@ class WholeRelay:
                 while not folder.ended:
                     if folder.done and patience.when() is None:
                         patience.reschedule(asyncio.get_running_loop().time() + LAST_WORD)
-                    data = await answer.read_in_time()
+                    data = await progress.read()
                     if not data:
                         break
                     folder.receive_data(data)
+                    progress.note(folder.events_in, begun=folder.begun)
         except TimeoutError:
             pass  # no usage came, and no end
         except UpstreamError as error:

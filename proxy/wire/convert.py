@@ -71,6 +71,16 @@ class StreamFolder:
         self._rewriter = StreamRewriter(asked, origin, plan, event_limit=event_limit)
         self._folding = Folding(request.endpoint)
 
+    @property
+    def events_in(self) -> int:
+        """How many events have come; pings and comments are none."""
+        return self._rewriter.events_in
+
+    @property
+    def begun(self) -> bool:
+        """The model has begun to speak."""
+        return self._rewriter.begun
+
     def receive_data(self, data: bytes) -> None:
         """Take what one read brought, cut anywhere.
 
