@@ -53,6 +53,12 @@ class Phase(enum.Enum):
     FINISHED = enum.auto()
 
 
+#: The same by themselves: to look a member up in its class costs more than most repairs.
+AWAITING_ROLE: Final = Phase.AWAITING_ROLE
+STREAMING: Final = Phase.STREAMING
+FINISHED: Final = Phase.FINISHED
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What the pure floor cannot know by itself.
@@ -129,7 +135,7 @@ class ChoiceState:
     """
 
     index: int
-    phase: Phase = Phase.AWAITING_ROLE
+    phase: Phase = AWAITING_ROLE
     finish: str | None = None
     early_finish: str | None = None
     holder: Held | None = None
@@ -168,6 +174,7 @@ class StreamState:
     """What is remembered of one stream.
 
     Attributes:
+        is_chat: its choices have deltas; those of completions have a text.
         chunk_id: the id of the chunk at hand as the upstream wrote it; some lend it to their calls.
         early_finishes: how often a choice went on after its finish reason.
         call_ids: gives its calls their ids; None before the first.
@@ -192,6 +199,10 @@ class StreamState:
     whole: bool = False
     is_body: bool = False
     repairs: dict[str, int] = field(default_factory=dict)
+    is_chat: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.is_chat = self.request.endpoint is Endpoint.CHAT
 
     def count(self, name: str, times: int = 1) -> None:
         """Count a repair under its name."""
@@ -272,7 +283,7 @@ def says_something(choice: Choice) -> bool:
 
 def texts_of(choice: Choice, stream: StreamState) -> dict[str, Any]:
     """Return what holds the texts of a choice: its delta, or in a completion the choice itself."""
-    return choice["delta"] if stream.request.endpoint is Endpoint.CHAT else choice
+    return choice["delta"] if stream.is_chat else choice
 
 
 def in_order(value: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from typing import Any
 
 from proxy.errors import UpstreamMalformed
 from proxy.wire import codec
-from proxy.wire.chunk import Choice, ChoiceState, Chunk, Held, Phase, StreamState
+from proxy.wire.chunk import AWAITING_ROLE, FINISHED, STREAMING, Choice, ChoiceState, Chunk, Held, StreamState
 from proxy.wire.frames import FrameWriter
 from proxy.wire.plan import Plan, run_on_choice, run_on_envelope
 from proxy.wire.repairs.usage import completed, has_counts, is_complete
-from proxy.wire.requests import Endpoint
 
 
 class Endings:
@@ -25,7 +24,7 @@ class Endings:
         self._stream = stream
         self._plan = plan
         self._steps = plan.steps[stream.request.endpoint]
-        self._is_chat = stream.request.endpoint is Endpoint.CHAT
+        self._is_chat = stream.is_chat
         self._writer = writer
         self._held: list[Held] = []
         self._trailer: Held | None = None
@@ -58,7 +57,7 @@ class Endings:
 
     def begin(self, state: ChoiceState) -> None:
         """Begin a choice, with a role frame where its role has to leave on its own."""
-        state.phase = Phase.STREAMING
+        state.phase = STREAMING
         if state.owes_role:
             state.owes_role = False
             self._writer.choice({"index": state.index, "delta": {"role": "assistant"}, "finish_reason": None})
@@ -108,7 +107,7 @@ class Endings:
             self._release(held)
         self._held.clear()
         for state in stream.choices.values():
-            if state.phase is not Phase.FINISHED:
+            if state.phase is not FINISHED:
                 self._finish_anew(state)
 
     def report(self) -> None:
@@ -131,7 +130,7 @@ class Endings:
                 data = None
             if run_on_choice(self._steps.finish, self._stream, choice, state):
                 data = None
-            state.phase = Phase.FINISHED
+            state.phase = FINISHED
         if len(choices) < len(chunk["choices"]):
             chunk, data = {**chunk, "choices": choices}, None
         if choices:
@@ -143,13 +142,13 @@ class Endings:
 
     def _finish_anew(self, state: ChoiceState) -> None:
         """Make the finish frame that a choice never had, or had only with its last delta."""
-        if state.phase is Phase.AWAITING_ROLE:
+        if state.phase is AWAITING_ROLE:
             if self._is_chat and "missing-role" in self._plan.on:
                 self._stream.count("missing-role")
                 state.owes_role = True
             self.begin(state)
         self._flush(state)
-        state.phase = Phase.FINISHED
+        state.phase = FINISHED
         if state.finish is None:
             if "missing-finish" not in self._plan.on:
                 return

@@ -12,7 +12,6 @@ from proxy.wire.chunk import (
     StreamState,
     in_order,
 )
-from proxy.wire.requests import Endpoint
 from proxy.wire.sse import encode
 
 
@@ -30,7 +29,7 @@ class FrameWriter:
         self.frames: list[bytes] = []
         self.written = 0
         self._stream = stream
-        self._choice_keys = CHAT_CHOICE_KEYS if stream.request.endpoint is Endpoint.CHAT else TEXT_CHOICE_KEYS
+        self._choice_keys = CHAT_CHOICE_KEYS if stream.is_chat else TEXT_CHOICE_KEYS
 
     def take(self) -> list[bytes]:
         """Return the frames written since the last call."""

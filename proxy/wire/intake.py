@@ -111,7 +111,7 @@ class Intake:
         Whether it does stand alone the end of the answer will show.
         """
         request, kind = self._stream.request, value.get("object")
-        if kind == CHAT_CHUNK and request.endpoint is Endpoint.CHAT:
+        if kind == CHAT_CHUNK and self._stream.is_chat:
             return False
         choices = _choices(value.get("choices"))
         if not choices or not all(isinstance(choice, dict) for choice in choices):

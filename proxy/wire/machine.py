@@ -9,13 +9,12 @@ from typing import Any, Final
 from proxy.errors import UpstreamMalformed
 from proxy.wire import skeleton
 from proxy.wire.call_machine import CallMachine
-from proxy.wire.chunk import Choice, ChoiceState, Chunk, Phase, StreamState, says_something
+from proxy.wire.chunk import AWAITING_ROLE, FINISHED, Choice, ChoiceState, Chunk, StreamState, says_something
 from proxy.wire.endings import Endings
 from proxy.wire.frames import FrameWriter
 from proxy.wire.plan import Plan, run, run_on_choice, run_on_envelope
 from proxy.wire.repairs.entry import DROPPED, KEPT, REPAIRED, Outcome
 from proxy.wire.repairs.finish import REASONS
-from proxy.wire.requests import Endpoint
 
 MISSING: Final = object()
 #: Of two finish reasons of one choice the one that says more stays.
@@ -31,7 +30,7 @@ class ChunkMachine:
         self._stream = stream
         self._plan = plan
         self._steps = plan.steps[stream.request.endpoint]
-        self._is_chat = stream.request.endpoint is Endpoint.CHAT
+        self._is_chat = stream.is_chat
         self._writer = writer
         self._endings = endings
         self._calls: CallMachine | None = None  # before the first
@@ -71,24 +70,36 @@ class ChunkMachine:
             changed |= run(steps.usage, stream, chunk)
         if stream.whole or len(choices) > 1:
             changed |= run(steps.numbers, stream, chunk)
+        if len(choices) == 1:
+            outcome = self._choice(choices[0], 0, choices)
+            if outcome is not DROPPED:
+                self._leave(chunk, None if changed or outcome else data, choices[0])
+        else:
+            self._choices(chunk, None if changed else data)
+
+    def _leave(self, chunk: Chunk, own: bytes | None, choice: Choice) -> None:
+        """Forward a choice that says something, and hold one that does nothing but finish."""
+        if choice.get("finish_reason"):
+            self._endings.hold(chunk, own)
+        else:
+            self._writer.chunk(chunk, own)
+
+    def _choices(self, chunk: Chunk, own: bytes | None) -> None:
+        """Repair several choices, and let them leave together as far as that is possible."""
+        choices = chunk["choices"]
         kept: list[Choice] = []
         finishing: list[Choice] = []
         for position, choice in enumerate(choices):
             outcome = self._choice(choice, position, choices)
-            changed |= outcome is not KEPT
+            if outcome:
+                own = None
             if outcome is not DROPPED:
                 (finishing if choice.get("finish_reason") else kept).append(choice)
-        self._leave(chunk, None if changed else data, kept, finishing)
-
-    def _leave(self, chunk: Chunk, own: bytes | None, kept: list[Choice], finishing: list[Choice]) -> None:
-        """Forward the choices that say something, and hold those that do nothing but finish."""
-        choices = chunk["choices"]
-        if kept:
-            whole = len(kept) == len(choices)
-            self._writer.chunk(chunk if whole else {**chunk, "choices": kept}, own if whole else None)
-        if finishing:
-            whole = len(finishing) == len(choices)
-            self._endings.hold(chunk if whole else {**chunk, "choices": finishing}, own if whole else None)
+        for together in (kept, finishing):
+            if together:
+                whole = len(together) == len(choices)
+                part = chunk if whole else {**chunk, "choices": together}
+                self._leave(part, own if whole else None, together[0])
 
     def _choice(self, choice: Choice, position: int, beside: list[Choice]) -> Outcome:
         """Repair one choice and move its phase. What is left in it may leave."""
@@ -109,16 +120,18 @@ class ChunkMachine:
         if self._is_chat and ("tool_calls" in choice["delta"] or "function_call" in choice["delta"]):
             changed |= self._call_machine().repair(choice, state)
         outcome = REPAIRED if changed else KEPT
+        counts = stream.repairs
         for name, apply in steps.rest:
             result = apply(choice, state, stream)
             if result:
-                stream.count(name)
+                counts[name] = counts.get(name, 0) + 1
                 outcome = max(outcome, result)
         if self._is_chat:
             state.hear(choice["delta"])
-        if state.phase is Phase.AWAITING_ROLE:
+        if state.phase is AWAITING_ROLE:
             self._endings.begin(state)
-        return max(outcome, self._settle(choice, state))
+        settled = self._settle(choice, state)
+        return settled if settled > outcome else outcome
 
     def _index(self, choice: Choice, position: int) -> bool:
         """Repair the index of a choice that stands at this position."""
@@ -143,7 +156,7 @@ class ChunkMachine:
                 break
         if steps.choice:
             changed |= run_on_choice(steps.choice, stream, choice, state)
-        if state.phase is Phase.AWAITING_ROLE or "role" in choice["delta"]:
+        if state.phase is AWAITING_ROLE or "role" in choice["delta"]:
             changed |= run_on_choice(steps.role, stream, choice, state)
         return changed
 
@@ -179,7 +192,7 @@ class ChunkMachine:
         """Take the finish reason away where the choice says anything: then it is no last frame."""
         reason = choice.get("finish_reason")
         says = says_something(choice)
-        if state.phase is Phase.FINISHED:
+        if state.phase is FINISHED:
             if says:
                 raise UpstreamMalformed(
                     f"The upstream continued choice {state.index} after it had finished it."

@@ -130,10 +130,11 @@ def _run_until(
 ) -> bool:
     """Do what `run` does, until what stands under the key is right."""
     changed = False
+    counts = stream.repairs
     for name, apply in steps:
         outcome = apply(chunk, stream)
         if outcome:
-            stream.count(name)
+            counts[name] = counts.get(name, 0) + 1
             changed |= outcome is not NOTED
             if chunk[key] == right and type(chunk[key]) is type(right):
                 break

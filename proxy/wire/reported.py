@@ -35,27 +35,28 @@ _GO_ESCAPE: Final = re.compile(r"\\[av']")
 
 def is_error(value: dict[str, Any]) -> bool:
     """`value` is an error and no chunk or body, by any sign that servers are known to give."""
-    if _stated(value):
+    choices = value.get("choices")
+    if _stated(value, choices):
         return True
-    if value.get("choices") or value.get("data"):
+    if choices or value.get("data"):
         return False
     if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:
         return True
-    reports_usage = isinstance(value.get("choices"), list) and bool(value.get("usage"))
+    reports_usage = isinstance(choices, list) and bool(value.get("usage"))
     if value.get("error", False) not in (None, False) and not reports_usage:
         return True  # an error that is empty is one all the same
-    if value.get("choices") is not None:
+    if choices is not None:
         return False
     signs = any(isinstance(value.get(key), str | list) for key in ERROR_SIGNS)
     return signs or any(_http_error(value.get(key)) for key in STATUS_KEYS) or _base_error(value)
 
 
-def _stated(value: dict[str, Any]) -> Any:
+def _stated(value: dict[str, Any], choices: Any) -> Any:
     """What `value` calls its error, or what one of its choices does (OpenRouter)."""
-    error, choices = value.get("error"), value.get("choices")
+    error = value.get("error")
     if not error and isinstance(choices, list):
         for choice in choices:
-            if isinstance(choice, dict) and choice.get("error"):
+            if isinstance(choice, dict) and "error" in choice and choice["error"]:
                 return choice["error"]
     return error
 
@@ -152,7 +153,7 @@ def _inner(value: Any, forms: list[str]) -> dict[str, Any]:
     """Return the error object itself, unwrapped from whatever holds it."""
     if not isinstance(value, dict):
         return {"message": value}
-    error = _stated(value)
+    error = _stated(value, value.get("choices"))
     if isinstance(error, dict):
         nested = error.get("error")
         return _inner(error, forms) if isinstance(nested, dict) and "message" not in error else error

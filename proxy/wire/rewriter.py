@@ -16,7 +16,7 @@ from proxy.wire.frames import FrameWriter
 from proxy.wire.intake import Intake
 from proxy.wire.machine import ChunkMachine
 from proxy.wire.plan import Plan
-from proxy.wire.requests import Endpoint, Request
+from proxy.wire.requests import Request
 from proxy.wire.shortcut import Shortcut, find
 from proxy.wire.splice import Splice
 from proxy.wire.sse import BOM, Event, encode
@@ -117,7 +117,7 @@ class StreamRewriter:
         Many servers send the roles before they load the model, or read the prompt.
         """
         self._leave_shortcut()
-        roles = len(self._stream.choices) if self._stream.request.endpoint is Endpoint.CHAT else 0
+        roles = len(self._stream.choices) if self._stream.is_chat else 0
         return max(self._intake.events, self._writer.written) > roles
 
     @property

@@ -29,7 +29,7 @@ def mend(chunk: Chunk, steps: Steps, stream: StreamState, *, chat: bool) -> bool
         UpstreamMalformed: no repair knows it, and nothing else in the chunk can be looked at.
     """
     changed = False
-    if "error" in chunk or not _are_objects(chunk):
+    if "error" in chunk or choices_of(chunk) is not chunk.get("choices"):
         changed |= run(steps.shape_choices, stream, chunk)
     choices = choices_of(chunk)
     for choice in choices:
@@ -41,14 +41,9 @@ def mend(chunk: Chunk, steps: Steps, stream: StreamState, *, chat: bool) -> bool
         if type(choice.get(field)) is not kind:
             changed |= run(steps.shape_delta, stream, chunk)
             break
-    if not _are_objects(chunk) or (chat and not all(map(_has_delta, choices))):
+    if choices is not chunk.get("choices") or (chat and not all(map(_has_delta, choices))):
         raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
     return changed
-
-
-def _are_objects(chunk: Chunk) -> bool:
-    choices = chunk.get("choices")
-    return isinstance(choices, list) and len(choices_of(chunk)) == len(choices)
 
 
 def _has_delta(choice: Choice) -> bool:

@@ -24,10 +24,9 @@ from typing import Final, NamedTuple
 import orjson
 
 from proxy.wire import codec
-from proxy.wire.chunk import TEXTS, Phase, StreamState
+from proxy.wire.chunk import STREAMING, TEXTS, StreamState
 from proxy.wire.frames import FrameWriter
 from proxy.wire.intake import Intake
-from proxy.wire.requests import Endpoint
 from proxy.wire.sse import Event
 
 #: The inside of a JSON string as orjson writes it: such a text is the same on both sides.
@@ -98,7 +97,7 @@ class Splice:
 
     def __init__(self, stream: StreamState, intake: Intake, writer: FrameWriter) -> None:
         self._stream = stream
-        self._is_chat = stream.request.endpoint is Endpoint.CHAT
+        self._is_chat = stream.is_chat
         self._intake = intake
         self._writer = writer
         self.seam: Seam | None = None
@@ -177,7 +176,7 @@ class Splice:
         if len(stream.choices) != 1:
             return False
         (state,) = stream.choices.values()
-        return state.phase is Phase.STREAMING and state.finish is None and not (state.halves or state.waiting)
+        return state.phase is STREAMING and state.finish is None and not (state.halves or state.waiting)
 
     @property
     def _texts(self) -> list[str]:

@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 from proxy.wire.chunk import (
+    AWAITING_ROLE,
     CHAT_CHOICE_KEYS,
     REASONING,
     TEXTS,
     Choice,
     ChoiceState,
-    Phase,
     StreamState,
     texts_of,
 )
@@ -145,7 +145,7 @@ def wrong_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Outco
 )
 def repeated_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Remove `delta.role` after a choice's first delta."""
-    if state.phase is Phase.AWAITING_ROLE or "role" not in choice["delta"]:
+    if state.phase is AWAITING_ROLE or "role" not in choice["delta"]:
         return KEPT
     del choice["delta"]["role"]
     return REPAIRED
@@ -165,7 +165,7 @@ def repeated_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
 def role_beside_content(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Give the role a frame of its own where the first delta also says something."""
     delta = choice["delta"]
-    if state.phase is not Phase.AWAITING_ROLE or "role" not in delta:
+    if state.phase is not AWAITING_ROLE or "role" not in delta:
         return KEPT
     if not delta.get("content") and not any(delta.get(key) for key in REASONING):
         return KEPT
@@ -187,7 +187,7 @@ def role_beside_content(choice: Choice, state: ChoiceState, stream: StreamState)
 )
 def missing_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Begin a choice with a role frame where its first delta has no role."""
-    if state.phase is not Phase.AWAITING_ROLE or state.owes_role or "role" in choice["delta"]:
+    if state.phase is not AWAITING_ROLE or state.owes_role or "role" in choice["delta"]:
         return KEPT
     state.owes_role = True
     return NOTED
@@ -208,7 +208,7 @@ def missing_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Out
 def role_with_empty_content(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Make the role frame bare."""
     delta = choice["delta"]
-    if state.phase is not Phase.AWAITING_ROLE or "role" not in delta or len(delta) == 1:
+    if state.phase is not AWAITING_ROLE or "role" not in delta or len(delta) == 1:
         return KEPT
     if delta.keys() - {"role", *TEXTS} or any(delta.get(key) for key in TEXTS):
         return KEPT

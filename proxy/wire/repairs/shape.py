@@ -19,7 +19,7 @@ CHOICE_SIGNS: Final = frozenset({"index", "delta", "message", "text", "logprobs"
 
 
 def choices_of(chunk: Chunk) -> list[dict[str, Any]]:
-    """The choices of a chunk that are objects; none where they are no list."""
+    """The choices of a chunk that are objects, themselves where all are; none where they are no list."""
     choices = chunk.get("choices")
     if not isinstance(choices, list):
         return []
