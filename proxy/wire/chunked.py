@@ -68,16 +68,23 @@ class ChunkedDecoder:
         end = data.find(b"\r\n", at)
         if end < 0:
             self._line = data[at:]
-            self.broken = len(self._line) > _LONGEST_LINE
+            begins_well = self._trailing or _is_size(self._line.removesuffix(b"\r"))
+            self.broken = len(self._line) > _LONGEST_LINE or not begins_well
             return len(data)
         if self._trailing:
             self.ended = end == at
             return end + 2
-        size = data[at:end].partition(b";")[0].rstrip(b" \t")  # extensions mean nothing to anybody
-        if not 0 < len(size) <= _MOST_DIGITS or size.strip(_HEX):
+        line = data[at:end]
+        if not _is_size(line):
             self.broken = True
-        elif int(size, 16):
-            self._left = int(size, 16) + 2
+        elif size := int(line.partition(b";")[0], 16):
+            self._left = size + 2
         else:
             self._trailing = True
         return end + 2
+
+
+def _is_size(line: bytes) -> bool:
+    """Tell whether a line, or the beginning of one, announces a chunk; extensions mean nothing to anybody."""
+    size = line.partition(b";")[0].rstrip(b" \t")
+    return 0 < len(size) <= _MOST_DIGITS and not size.strip(_HEX)

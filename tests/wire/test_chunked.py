@@ -70,6 +70,16 @@ def test_what_is_no_chunk_is_noticed_wherever_it_is_cut(body, expected):
         assert (data, decoder.broken, decoder.ended) == (b"A:" + expected, True, False)
 
 
+@pytest.mark.parametrize("line", [b"z", b"3\n", b"3 x", b"-", b";", b"\r", b"0" * 16, b"3\r\r"])
+def test_line_that_cannot_become_a_size_is_not_waited_for(line):
+    assert decoded(line)[1].broken
+
+
+@pytest.mark.parametrize("line", [b"3", b"3 ", b"3\r", b"3;", b"3 ;\n", b"0" * 15])
+def test_line_that_may_become_one_is(line):
+    assert not decoded(line)[1].broken
+
+
 @pytest.mark.parametrize("body", [b"3\r\none\r\n" + END, b"0\r\nA: b\r\n\r\n"])
 def test_what_follows_the_end_is_noticed_and_not_decoded(body):
     for surplus in (b"3\r\ntwo\r\n", b"HTTP/1.1 200 OK\r\n"):
