@@ -5,8 +5,7 @@ head of the request, and it is written only for what the session would write in 
 with a body that goes out at once. `proxy.server.sending` sends all else through the session.
 """
 
-import re
-from types import SimpleNamespace
+from collections.abc import AsyncIterable
 from typing import Final, cast
 
 import aiohttp
@@ -14,18 +13,34 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection as Lease
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
-from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.server.answer_heads import Head, KnownHeads
 from proxy.server.direct_connection import DirectConnection, DirectReply
+from proxy.server.headers import Headers
 from proxy.server.upstream_connection import Connector
 
+#: Of a request that goes out with its body at once; a larger one goes in pieces. In bytes.
+LARGE_BODY: Final = 2**18
 _METHODS: Final = frozenset({"GET", "POST"})
-#: What a target may hold that goes out as it came; aiohttp would cut off a fragment.
-_TARGET: Final = re.compile(r"/[!\"$-~]*")
 #: What would end a header field, or be taken for its end (RFC 9110, section 5.5).
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
+_LINE_END: Final = "\r\n"
+
+Body = bytes | AsyncIterable[bytes] | None
+
+
+class Sent:
+    """What is known of a request on its way.
+
+    Attributes:
+        reused: it went out on a connection that had served another one.
+    """
+
+    __slots__ = ("reused",)
+
+    def __init__(self) -> None:
+        self.reused = False
 
 
 class PlainReply:
@@ -95,26 +110,25 @@ class DirectRequests:
         self._place = aiohttp.ClientRequest("GET", url, loop=connector._loop, session=session)
         self._key = self._place.connection_key
 
-    @staticmethod
-    def suit(method: str, target: str) -> bool:
-        """Tell whether a request can be sent on this road."""
-        return method in _METHODS and _TARGET.fullmatch(target) is not None
+    def suits(self, method: str, target: str, body: Body) -> bool:
+        """Tell whether a request can be sent on this road: aiohttp would not send its target otherwise."""
+        return (
+            method in _METHODS
+            and (body is None or (isinstance(body, bytes) and len(body) <= LARGE_BODY))
+            and target.startswith("/")
+            and target.isascii()
+            and target.isprintable()
+            and not (" " in target or "#" in target)
+        )
 
     async def send(
-        self,
-        method: str,
-        target: str,
-        headers: CIMultiDict[str],
-        body: bytes | None,
-        *,
-        decode: bool,
-        sent: SimpleNamespace,
+        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: Sent
     ) -> DirectReply | PlainReply:
         """Send a request and wait for the head of its answer.
 
         Args:
             method: of the request.
-            target: path and query; `suit` has let it through.
+            target: path and query; `suits` has let it through, with method and body.
             headers: all of them, but for what follows from place and body.
             body: sent in one go.
             decode: undo the answer's Content-Encoding.
@@ -156,13 +170,15 @@ class DirectRequests:
         connection, lease._protocol = lease.protocol, None  # from now on it is ours to give back
         return connection
 
-    def _written(self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None) -> bytes:
-        fields = [f"{name}: {value}" for name, value in headers.items()]
+    def _written(self, method: str, target: str, headers: Headers, body: Body) -> bytes:
+        content = body if isinstance(body, bytes) else b""
+        lines = [f"{method} {self._path}{target} HTTP/1.1"]
         if "Host" not in headers:
-            fields.insert(0, self._host)
+            lines.append(self._host)
+        lines += [f"{name}: {value}" for name, value in headers.items()]
         if "Content-Length" not in headers and (body is not None or method == "POST"):
-            fields.append(f"Content-Length: {len(body or b'')}")
-        if _CONTROL.search("".join(fields)):
+            lines.append(f"Content-Length: {len(content)}")
+        head = _LINE_END.join(lines).encode("utf-8", "surrogateescape")
+        if len(head) - len(head.translate(None, _CONTROL)) != len(_LINE_END) * (len(lines) - 1):
             raise ValueError("A header field of the request holds control characters.")
-        head = "\r\n".join([f"{method} {self._path}{target} HTTP/1.1", *fields, "\r\n"])
-        return head.encode("utf-8", "surrogateescape") + (body or b"")
+        return b"%b\r\n\r\n%b" % (head, content)

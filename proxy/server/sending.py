@@ -1,22 +1,29 @@
 """A request on its way to an upstream: on which road, and whether it is sent again."""
 
 import io
-from collections.abc import AsyncIterable
-from types import SimpleNamespace
-from typing import Final, cast
+from collections.abc import Awaitable
+from types import NoneType, SimpleNamespace
+from typing import Final, Protocol, cast
 
 import aiohttp
 from yarl import URL
 
 from proxy.server.direct import DirectResponse
 from proxy.server.direct_connection import DirectReply
-from proxy.server.direct_request import DirectRequests, PlainReply
+from proxy.server.direct_request import LARGE_BODY, Body, DirectRequests, PlainReply, Sent
 from proxy.server.headers import Headers
 
-#: From here on the bytes of a request are not given to its socket in one go.
-_LARGE_BODY: Final = 2**18
+#: What can be sent a second time.
+_SENT_AGAIN: Final = (bytes, NoneType)
 
-Body = bytes | AsyncIterable[bytes] | None
+
+class Road(Protocol):
+    """One way for a request to go."""
+
+    def __call__(
+        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: Sent
+    ) -> Awaitable[DirectReply | PlainReply | DirectResponse]:
+        """Send a request once, and wait for the head of its answer."""
 
 
 class Sender:
@@ -52,22 +59,23 @@ class Sender:
             aiohttp.http_exceptions.HttpProcessingError: the answer is no HTTP.
             TimeoutError: the connection, or the head of the answer, takes too long.
         """
-        sent = SimpleNamespace(reused=False)
+        sent = Sent()
+        road: Road = self._send_by_session
+        if self._direct is not None and self._direct.suits(method, target, body):
+            road = self._direct.send
         try:
-            return await self._send_once(method, target, headers, body, decode=decode, sent=sent)
+            return await road(method, target, headers, body, decode=decode, sent=sent)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not (sent.reused and _nothing_came(error) and isinstance(body, bytes | None)):
+            if not (sent.reused and _nothing_came(error) and isinstance(body, _SENT_AGAIN)):
                 raise
-        return await self._send_once(method, target, headers, body, decode=decode, sent=sent)
+        return await road(method, target, headers, body, decode=decode, sent=sent)
 
-    async def _send_once(
-        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: SimpleNamespace
-    ) -> DirectReply | PlainReply | DirectResponse:
-        direct, data = self._direct, cast(io.BytesIO | Body, body)
-        if isinstance(body, bytes) and len(body) > _LARGE_BODY:
+    async def _send_by_session(
+        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: Sent
+    ) -> DirectResponse:
+        data = cast(io.BytesIO | Body, body)
+        if isinstance(body, bytes) and len(body) > LARGE_BODY:
             data = io.BytesIO(body)  # it is sent in pieces, and others get their turn between them
-        elif direct is not None and isinstance(body, bytes | None) and direct.suit(method, target):
-            return await direct.send(method, target, headers, body, decode=decode, sent=sent)
         response = await self._session.request(
             method,
             URL(self._base + target, encoded=True),
@@ -83,13 +91,13 @@ class Sender:
 def watch_reuse() -> aiohttp.TraceConfig:
     """Return a trace that notes whether a request went out on a kept connection."""
 
-    async def note_reuse(_session: object, connection: SimpleNamespace, _event: object) -> None:
-        if connection.trace_request_ctx is not None:  # a WebSocket has none
-            connection.trace_request_ctx.reused = True
+    async def note_reuse(_session: object, sending: SimpleNamespace, _event: object) -> None:
+        if sending.trace_request_ctx is not None:  # a WebSocket has none
+            sending.trace_request_ctx.reused = True
 
-    async def note_creation(_session: object, connection: SimpleNamespace, _event: object) -> None:
-        if connection.trace_request_ctx is not None:
-            connection.trace_request_ctx.reused = False
+    async def note_creation(_session: object, sending: SimpleNamespace, _event: object) -> None:
+        if sending.trace_request_ctx is not None:
+            sending.trace_request_ctx.reused = False
 
     traces = aiohttp.TraceConfig()
     traces.on_connection_reuseconn.append(note_reuse)

@@ -81,7 +81,10 @@ class Connection(ResponseHandler):
 
     def is_connected(self) -> bool:
         """Tell whether a request can be sent: also nothing waits to be read, which only an end could be."""
-        return super().is_connected() and not (self.idle and self._is_readable())
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        return not (self.idle and self._is_readable())
 
     def start_timeout(self) -> None:
         """Measure from now on: the whole request has been sent."""
