@@ -1,14 +1,16 @@
 """A request's body, as it comes from the client."""
 
+import math
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
-from aiohttp import StreamReader, web
+from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.errors import InvalidRequest, RequestTimedOut, RequestTooLarge, UnsupportedEncoding
-from proxy.server.alarms import TimeLimit
+from proxy.server.alarms import Alarm
 from proxy.server.exchange import Exchange
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -24,9 +26,16 @@ async def incoming(request: Exchange) -> AsyncIterator[bytes]:
         RequestTimedOut: it stopped coming.
     """
     await _ask_for(request)
-    patience = request.patience
+    content, patience = request.content, request.patience
+    silence = Alarm(partial(content.set_exception, TimeoutError()))
     try:
-        while data := await _more(request.content, patience):
+        while True:
+            if patience and not content.is_eof():
+                silence.set(request.now() + patience)
+            data = await content.readany()
+            silence.set(math.inf)  # whoever takes the data may take his time
+            if not data:
+                return
             yield data
     except TimeoutError:
         request.protocol.close()  # when it is answered, without waiting for the rest once more
@@ -34,6 +43,8 @@ async def incoming(request: Exchange) -> AsyncIterator[bytes]:
         raise RequestTimedOut(f"Nothing came of the request's body for {patience:g} s.") from None
     except (HttpProcessingError, web.RequestPayloadError) as error:
         raise InvalidRequest("The request's body is not proper HTTP: its chunks are broken.") from error
+    finally:
+        silence.stop()
 
 
 async def read_whole(request: Exchange, limit: int) -> bytes:
@@ -51,26 +62,20 @@ async def read_whole(request: Exchange, limit: int) -> bytes:
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedEncoding("A request body cannot be compressed here. Send it as it is.")
-    if 0 < limit < (request.content_length or 0):
-        raise _too_large(limit)
-    if request.content.is_eof() and request.content.exception() is None:
-        whole = request.content.read_nowait()  # it came with the head, as most do
+    content = request.content
+    if content.is_eof() and content.exception() is None:
+        whole = content.read_nowait()  # it came with the head, as most do
         if 0 < limit < len(whole):
             raise _too_large(limit)
         return whole
+    if 0 < limit < (request.content_length or 0):
+        raise _too_large(limit)
     body = bytearray()
     async for data in incoming(request):
         body += data
         if 0 < limit < len(body):
             raise _too_large(limit)
     return bytes(body)
-
-
-async def _more(content: StreamReader, patience: float) -> bytes:
-    if content.is_eof():
-        return await content.readany()
-    async with TimeLimit(patience):
-        return await content.readany()
 
 
 async def _ask_for(request: Exchange) -> None:

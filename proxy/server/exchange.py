@@ -55,11 +55,11 @@ class Exchange(web.BaseRequest):
     def __init__(self, *arguments: Any, complete: Complete):
         super().__init__(*arguments)
         self._complete = complete
-        drawn = secrets.token_hex(2 * _DRAWN)
+        drawn = secrets.token_bytes(2 * _DRAWN).hex()
         self.token = drawn[2 * _DRAWN :]
-        given = self._headers.get(REQUEST_ID, "")
+        given = self._headers.get(REQUEST_ID)
         self.record = Record(
-            given if is_sane(given) else f"req_{drawn[: 2 * _DRAWN]}",
+            given if given and is_sane(given) else f"req_{drawn[: 2 * _DRAWN]}",
             self._method,
             self._message.path.partition("?")[0],
             self._loop.time(),
