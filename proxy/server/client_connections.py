@@ -95,6 +95,11 @@ class ClientConnection(web.RequestHandler):
         if self._messages and isinstance(broken := self._messages[-1][0], _ErrInfo):
             self._tell_the_reader(broken)
 
+    def let_go(self, request: Exchange) -> None:
+        """Hold nothing any more of a request that is being answered, and whose answer lasts."""
+        self.admission = None
+        request.let_go()
+
     def close(self) -> None:
         """End the connection once what has come is answered. aiohttp leaves one open on which nothing has."""
         idle = self._waiter is not None and not self._waiter.done()

@@ -7,6 +7,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from proxy.server.record import REQUEST_ID, Record, is_sane
 from proxy.wire.requests import Endpoint
@@ -17,6 +21,11 @@ if TYPE_CHECKING:
 
 #: Random bytes that a request id is made of; the token of the answer gets as many.
 _DRAWN: Final = 16
+
+#: What is left of a head that nobody holds any more.
+_GONE: Final = RawRequestMessage(
+    *("", "/", HttpVersion11, CIMultiDictProxy(CIMultiDict()), (), False, None, False, False, URL("/"))
+)
 
 #: Completes the head of a response, right before it leaves; the request id has been put on it.
 Complete = Callable[["Exchange", web.StreamResponse], None]
@@ -80,6 +89,14 @@ class Exchange(web.BaseRequest):
     def now(self) -> float:
         """Return the time by the event loop's clock, in seconds."""
         return self._loop.time()
+
+    def let_go(self) -> None:
+        """Hold nothing any more of what the client has sent, if that has come whole: the answer lasts."""
+        if not self._payload.is_eof():
+            return
+        self._message, self._headers, self._payload = _GONE, _GONE.headers, EMPTY_PAYLOAD
+        self._cache.clear()
+        del self.admission
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """Do as `begin`; aiohttp calls this when it is about to write a head."""

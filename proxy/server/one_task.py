@@ -9,16 +9,19 @@ This leans on what aiohttp does not promise, so it is done only with versions th
 
 import asyncio
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import StreamReader
-from aiohttp.http import RawRequestMessage, StreamWriter
+from aiohttp.http import HttpRequestParser, RawRequestMessage, StreamWriter
+from aiohttp.web_protocol import RequestPayloadError
 
-from proxy.server.client_connections import ClientConnection
+from proxy.server.client_connections import ClientConnection, ClientServer
+from proxy.server.exchange import Exchange
 
 #: How the versions of aiohttp begin whose server has been seen to work with this module.
 TRIED: Final = ("3.14.",)
+_HEAD_END: Final = b"\r\n\r\n"
 
 
 def kind_of_connection() -> type[ClientConnection]:
@@ -29,7 +32,29 @@ def kind_of_connection() -> type[ClientConnection]:
 class OneTaskConnection(ClientConnection):
     """A connection whose requests are answered by the task that waits for them."""
 
-    __slots__ = ()
+    __slots__ = ("_head", "_read")
+
+    def __init__(self, server: ClientServer, **options: Any):
+        super().__init__(server, **options)
+        self._read = 0  # bytes, since the parser was last known to wait for the beginning of a request
+        self._head = 0  # bytes of these, up to the end of the first head
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes."""
+        if self._parser is None and self.transport is not None:
+            self._parser = self._new_parser()
+        if not self._read:
+            self._head = data.find(_HEAD_END) + len(_HEAD_END)
+        self._read += len(data)
+        super().data_received(data)
+
+    def let_go(self, request: Exchange) -> None:
+        """Do as any connection does; and do without a parser, which holds the last head, until more comes."""
+        held_back = self._reading_paused or self._buffer_paused
+        if self._is_between(request.content) and not held_back:
+            self._parser = None
+            self._read = self._head = 0
+        super().let_go(request)
 
     async def start(self) -> None:
         """Answer requests until the connection ends."""
@@ -56,12 +81,12 @@ class OneTaskConnection(ClientConnection):
 
     async def _answer_next(self) -> bool:
         """Answer the next request; tell whether another one may follow."""
-        message, payload = self._messages.popleft()
         if self._parser is None or self._request_factory is None or self._request_handler is None:
             return False  # the client has left
         self._parser.message_consumed()
         writer = StreamWriter(self, self._loop)
-        request = self._request_factory(message, payload, self, writer, self._task_handler)  # type: ignore[arg-type]
+        # No name for what is taken out of the queue: a name would hold it for as long as the answer takes.
+        request = self._request_factory(*self._messages.popleft(), self, writer, self._task_handler)  # type: ignore[arg-type]
         try:
             response, gone = await self._handle_request(request, None, self._request_handler)
         except ConnectionError:
@@ -70,12 +95,32 @@ class OneTaskConnection(ClientConnection):
             self.log_exception("Unhandled exception", exc_info=error)
             return False
         self._keepalive = bool(response.keep_alive)
-        if not (gone or self._force_close or payload.is_eof()):
-            await self._let_pass(payload)
+        body = request.content
+        if not (gone or self._force_close or body.is_eof()):
+            await self._let_pass(body)
+        if self._is_between(body):
+            self._read = 0
         if gone or self._force_close or self._close or not self._keepalive:
             return False
         self._wait_no_longer_than(self._keepalive_timeout)
         return True
+
+    def _is_between(self, body: StreamReader) -> bool:
+        """Tell whether all that has been read is one request, of which this is the body."""
+        return not self._messages and body.is_eof() and self._read == self._head + body.total_bytes
+
+    def _new_parser(self) -> HttpRequestParser:
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=self._max_msg_queue_size,
+        )
 
     async def _let_pass(self, body: StreamReader) -> None:
         """Take the rest of a body that nobody wanted, or the client would not come to read the answer."""

@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy.errors import UpstreamError
 from proxy.server.answer import Answer
 from proxy.server.answer_heads import Head
+from proxy.server.client_connections import ClientConnection
 from proxy.server.exchange import Exchange
 from proxy.server.failures import error_response
 from proxy.server.headers import asking_uncompressed
@@ -60,7 +61,7 @@ class StreamRelay:
         self._upstream = upstream
         self._rewriter = rewriter
         self._stream = ClientStream(request)
-        self._silence = Silence(patience, self._stream, rewriter)
+        self._silence = Silence(patience, self._stream, rewriter, self._let_go)
         self._body = body
         self._head: Head | None = None
         self._last_frames: Sequence[bytes] = ()
@@ -115,6 +116,14 @@ class StreamRelay:
         if self._rewriter.failure is None:
             answer.conclude()
         return self._last_frames
+
+    def _let_go(self) -> None:
+        """Hold nothing any more of how the stream began: of those that last, thousands may be open."""
+        connection = self._request.protocol
+        if isinstance(connection, ClientConnection):
+            connection.let_go(self._request)
+        self._stream.let_go()
+        self._head = None
 
     def _take(self, data: bytes) -> bool:
         """Rewrite what one read brought, b"" at the end, and send it; say whether more can come at once."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,6 +17,8 @@ from proxy.wire.rewriter import StreamRewriter
 
 #: Seconds that an upstream has for its usage after a `[DONE]` without. Most end their answer at once.
 LAST_WORD: Final = 1.0
+#: Seconds after which a stream that has been opened is one that lasts.
+_LASTING: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Silence:
         patience: the limits.
         stream: what is opened and kept alive.
         rewriter: its count of events tells events from pings and comments.
+        lasts: called once, if the stream lasts.
 
     Attributes:
         pace: when the events came.
@@ -67,6 +70,7 @@ class Silence:
         "_begun",
         "_events",
         "_heard",
+        "_lasts",
         "_loop",
         "_patience",
         "_rewriter",
@@ -76,11 +80,18 @@ class Silence:
         "pace",
     )
 
-    def __init__(self, patience: Patience, stream: ClientStream, rewriter: StreamRewriter):
+    def __init__(
+        self,
+        patience: Patience,
+        stream: ClientStream,
+        rewriter: StreamRewriter,
+        lasts: Callable[[], None],
+    ):
         self.pace = Pace()
         self._patience = patience
         self._stream = stream
         self._rewriter = rewriter
+        self._lasts: Callable[[], None] | None = lasts
         self._loop = asyncio.get_running_loop()
         self._answer: Answer | None = None
         self._events = 0
@@ -142,7 +153,8 @@ class Silence:
         return self._heard + (limit or math.inf)
 
     def _set_alarm(self, now: float) -> None:
-        self._alarm.set(min(self._speak_at(), self._give_up_at(), now + self._patience.shortest))
+        shortest = self._patience.shortest if self._lasts is None else _LASTING
+        self._alarm.set(min(self._speak_at(), self._give_up_at(), now + shortest))
 
     def _read_notes(self) -> None:
         now = self._loop.time()
@@ -151,6 +163,9 @@ class Silence:
                 self._answer.give_up(self._timeout())
                 return
             self._heard = now  # the upstream has spoken; it is the client that does not listen
+        if self._lasts is not None and self._answer is not None and self._stream.opened:
+            self._lasts()
+            self._lasts = None
         if now >= self._speak_at():
             self._said = now
             if self._speaking is None or self._speaking.done():

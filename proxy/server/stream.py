@@ -146,6 +146,11 @@ class ClientStream:
             writer.send_headers()
         return response
 
+    def let_go(self) -> None:
+        """Hold nothing any more of the head, which has left."""
+        if self._response is not None:
+            self._response.headers.clear()
+
     def _send(self, data: bytes) -> None:
         transport = self._protocol.transport
         if transport is None or transport.is_closing():

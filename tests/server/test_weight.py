@@ -9,6 +9,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from proxy.server.client_connections import ClientServer
 from proxy.server.direct_connection import DirectConnection
+from proxy.server.one_task import kind_of_connection
 from proxy.server.short_queue import ShortQueue
 from proxy.server.upstream_connection import Connection
 
@@ -23,7 +24,10 @@ async def test_connection_adds_nothing_to_the_dictionary_of_aiohttps(kind):
 async def test_connection_holds_no_queue_that_is_large_while_it_is_empty():
     loop = asyncio.get_running_loop()
     server = ClientServer(
-        lambda _: asyncio.sleep(0, web.Response()), lambda *_: None, lambda *_: web.Response()
+        lambda _: asyncio.sleep(0, web.Response()),
+        lambda *_: None,
+        lambda *_: web.Response(),
+        kind_of_connection(),
     )
     client, upstream = server(), DirectConnection(loop)
     held = [
