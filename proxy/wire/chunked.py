@@ -32,27 +32,41 @@ class ChunkedDecoder:
 
     def feed(self, data: bytes) -> bytes:
         """Take what one read brought; return what of it belongs to the body."""
-        if self.between:
-            # The usual case: one read brings one chunk.
-            line = data.find(b"\r\n", 0, _MOST_DIGITS + 2)
-            if line > 0 and not data[:line].strip(_HEX):
-                end = line + 2 + int(data[:line], 16)
-                if end + 2 == len(data) > line + 4 and data.endswith(b"\r\n"):
-                    return data[line + 2 : end]
-        pieces = self._pieces(data)
-        self.between = not (self._left or self._line or self._trailing or self.broken)
-        return b"".join(pieces)
+        pieces: list[bytes] = []
+        at = self._take_whole_chunks(data, pieces) if self.between else 0
+        if at < len(data):
+            self._take_rest(data, at, pieces)
+            self.between = not (self._left or self._line or self._trailing or self.broken)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _pieces(self, data: bytes) -> list[bytes]:
+    def _take_whole_chunks(self, data: bytes, pieces: list[bytes]) -> int:
+        """Take the usual case: a read brings whole chunks, and perhaps the last; return where that ends."""
+        at, length = 0, len(data)
+        while at < length:
+            line = data.find(b"\r\n", at, at + _MOST_DIGITS + 2)
+            if line <= at or data[at:line].strip(_HEX):
+                break
+            begin = line + 2
+            end = begin + int(data[at:line], 16)
+            if not data.startswith(b"\r\n", end):
+                break
+            if end == begin:
+                if length > end + 2:
+                    break
+                self.ended = self._trailing = True
+                self.between = False
+            else:
+                pieces.append(data[begin:end])
+            at = end + 2
+        return at
+
+    def _take_rest(self, data: bytes, at: int, pieces: list[bytes]) -> None:
         if self._line:
             data, self._line = self._line + data, b""
-        pieces: list[bytes] = []
-        at = 0
         while at < len(data) and not (self.ended or self.broken):
             at = self._take_chunk(data, at, pieces) if self._left else self._take_line(data, at)
         if self.ended and at < len(data):
             self.surplus = True
-        return pieces
 
     def _take_chunk(self, data: bytes, at: int, pieces: list[bytes]) -> int:
         """Take what has come of the current chunk; return where it ends."""
