@@ -1,10 +1,11 @@
-"""What is done before any socket costs: the parser, the rewriter on both of its roads, one stream's memory,
-and another model's name in a request with images.
+"""What is done before any socket costs: the parser, the rewriter on both of its roads, a whole short stream,
+one stream's memory, and another model's name in a request with images.
 
     python -m bench.inprocess [--json FILE] [--rounds N]
 
-Each figure is processor time of this process, in µs a frame or a megabyte: the median of the rounds, and the
-least. The rounds of all rows alternate, so that whatever else runs on the machine falls on each of them.
+Each figure is processor time of this process, in µs a frame, a stream or a megabyte: the median of the
+rounds, and the least. The rounds of all rows alternate, so that whatever else runs on the machine falls on
+each of them.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from proxy.wire.rewriter import StreamRewriter
 from proxy.wire.wrapping import QuickDecoder
 
 FRAMES = 6000
+SHORT = 600
 MANY = 100
 STREAMS = 500
 PLAN = compile_plan()
@@ -45,15 +47,23 @@ LOCALAI = (
     '"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}\n\n\n'
 )
 
+#: How the streams of both end.
+LAST = {
+    COMPLIANT: (COMPLIANT % "").replace('"content":""', "").replace("null}]", '"stop"}]')
+    + "data: [DONE]\n\n",
+    LOCALAI: 'event: data\n\ndata: {"model":"ggml-gpt4all-j","choices":[{"finish_reason":"stop"}],'
+    '"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}}\n\n',
+}
+
 #: A request with images in base64, of so many megabytes, under a name that the upstream does not know.
 MEGABYTES = 20
 
 Measure = Callable[[], float]
 
 
-def stream_of(form: str) -> list[bytes]:
+def stream_of(form: str, count: int = FRAMES) -> list[bytes]:
     """The frames of one stream: a role first where the form has none of its own."""
-    frames = [(form % word).encode() for word in islice(cycle(WORDS), FRAMES)]
+    frames = [(form % word).encode() for word in islice(cycle(WORDS), count)]
     role = (COMPLIANT % "").replace('"content":""', '"role":"assistant"').encode()
     return [role, *frames] if form is COMPLIANT else frames
 
@@ -82,6 +92,28 @@ def decoding() -> Callable[[bytes], object]:
 
 def rewriting(*, splice: bool) -> Callable[[], Callable[[bytes], object]]:
     return lambda: StreamRewriter(CHAT, ORIGIN, PLAN, splice=splice).receive_data
+
+
+def answering(form: str) -> Measure:
+    """Measure what a whole answer of one word costs, all in one read, in µs a stream."""
+    read = b"".join(stream_of(form, 1)) + LAST[form].encode()
+
+    def measure() -> float:
+        began = time.process_time_ns()
+        for _ in range(SHORT):
+            rewriter = StreamRewriter(CHAT, ORIGIN, PLAN)
+            rewriter.receive_data(read)
+            if not rewriter.ended:
+                rewriter.receive_eof()
+            _ = rewriter.report
+        return (time.process_time_ns() - began) / SHORT / 1000
+
+    return measure
+
+
+def streams() -> dict[str, Measure]:
+    """Every row of the table of whole streams, by its name."""
+    return {f"a stream of one word, {name}": answering(form) for name, form in FORMS.items()}
 
 
 def rows() -> dict[str, Measure]:
@@ -155,7 +187,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds for each row (7)")
     given = parser.parse_args()
 
-    measures = rows() | requests()
+    measures = rows() | streams() | requests()
     taken: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(given.rounds):
         for name, measure in measures.items():
@@ -164,9 +196,10 @@ def main() -> None:
 
     print(f"Python {platform.python_version()}, {FRAMES} frames, {given.rounds} rounds")
     print(f"{'µs of processor time a frame':44}{'median':>8}{'least':>8}")
+    titles = {next(iter(streams())): "µs a stream", next(iter(requests())): "µs a megabyte of a request"}
     for name, times in taken.items():
-        if name == next(iter(requests())):
-            print(f"{'µs a megabyte of a request':44}{'median':>8}{'least':>8}")
+        if name in titles:
+            print(f"{titles[name]:44}{'median':>8}{'least':>8}")
         print(f"{name:44}{statistics.median(times):8.2f}{min(times):8.2f}")
     for name, kib in held.items():
         print(f"{name + ', KiB a stream':44}{kib:8.2f}")

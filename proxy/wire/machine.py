@@ -109,7 +109,8 @@ class ChunkMachine:
         if index != 0 or type(index) is not int or stream.request.choices > 1:
             changed = self._index(choice, position)
             index = choice.get("index")
-        state = stream.choice(index if type(index) is int else position)
+        number = index if type(index) is int else position
+        state = stream.choices.get(number) or stream.choice(number)
         if len(stream.choices) > 1:
             self._endings.release_others(state, beside)
         changed |= self._delta(choice, state) if self._is_chat else self._text(choice, state)

@@ -237,11 +237,11 @@ class StreamRewriter:
     def _end_unmarked(self) -> None:
         """The body ended properly, and there was no `[DONE]`."""
         choices = self._stream.choices
-        stray = self._decoder.stray.decode("utf-8", "replace") if self._decoder else ""
+        stray = self._decoder.stray if self._decoder else b""
         if self._endings.all_finished or (self._stream.whole and self._intake.events == 1 and choices):
             self._end_well()
-        elif stray.strip():
-            self._fail(self._stream.counted(*reported.from_text(stray)))
+        elif stray and (said := stray.decode("utf-8", "replace").strip()):
+            self._fail(self._stream.counted(*reported.from_text(said)))
         elif not choices:
             self._fail(UpstreamTruncated("The upstream ended its answer without having sent anything."))
         elif self._plan.missing_finish == "stop" and not self._endings.calls_open:

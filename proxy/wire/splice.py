@@ -139,7 +139,9 @@ class Splice:
 
         The arguments, the result and what it raises are those of `Intake.receive`.
         """
-        self._forget()
+        self._sample = None
+        if self.seam is not None:
+            self._forget()
         if self._rest or not self._is_steady():
             self._rest = max(self._rest - 1, 0)
             return self._intake.receive(event, bare=bare)
@@ -163,12 +165,10 @@ class Splice:
                 self._stream.count(repair, hits * times)
 
     def _forget(self) -> None:
-        self._sample = None
-        if self.seam is not None:
-            if self._hits:
-                self._rest = self._pause = 0
-            self.settle()
-            self.seam = None
+        if self._hits:
+            self._rest = self._pause = 0
+        self.settle()
+        self.seam = None
 
     def _is_steady(self) -> bool:
         """There is one choice, it has begun, and nothing that may still come of what it said is held back."""

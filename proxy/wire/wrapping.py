@@ -16,8 +16,9 @@ from proxy.wire.sse import BOM, Event, EventDecoder, new_event
 REGULAR: Final = frozenset({"event-line", "surplus-blank-line", "carriage-return", "missing-space"})
 #: More bytes than any server writes around a value.
 MAX_SIZE: Final = 64
-#: What stands around the first value of a stream, if it is an event of one line of data.
-_FIRST: Final = re.compile(rb"(.{0,%d}?data: ?)[^\r\n]+([\r\n]+)" % (MAX_SIZE - 8), re.DOTALL)
+#: What stands after a value.
+_LINE_ENDS: Final = re.compile(rb"[\r\n]+")
+_FIELD: Final = b"data:"
 #: The shortest that ends an event. Some servers write more.
 _BLANK_LINE: Final = b"\n\n"
 #: A stream whose events look different each time is not looked at for long.
@@ -151,10 +152,12 @@ class QuickDecoder(EventDecoder):
         """Begin a stream that has no BOM with a look at its first event."""
         self._start = None
         self._between = True
-        if not data.startswith(PLAIN.before):
-            first = _FIRST.match(data)
-            if first is not None:
-                self._try(*first.groups())
+        if data.startswith(PLAIN.before):
+            return
+        place = data.find(_FIELD, 0, MAX_SIZE) + len(_FIELD)
+        after = _LINE_ENDS.search(data, place)
+        if place >= len(_FIELD) and after is not None:
+            self._try(data[: place + data.startswith(b" ", place)], after.group())
 
     def _guess(self, data: bytes, values: list[bytes]) -> None:
         """Look at what stands around the last of the `values` that came in `data`."""
@@ -174,19 +177,21 @@ class QuickDecoder(EventDecoder):
         if (before, after) == (known.before, known.after) or len(before) + len(after) > MAX_SIZE:
             return
         self._guesses -= 1
-        kind = type(self)
-        wrapping = _tried(kind, before, after)  # type: ignore[arg-type]  # classes are hashable
+        wrapping, brief = _tried(type(self), before, after)  # type: ignore[arg-type]  # classes are hashable
         if wrapping is not None:
             _ = self.deviations  # before the wrapping changes that they are counted by
-            self._wrapping = wrapping
-            is_long = after.startswith(_BLANK_LINE) and after != _BLANK_LINE
-            self._brief = _tried(kind, before, _BLANK_LINE) if is_long else None  # type: ignore[arg-type]
+            self._wrapping, self._brief = wrapping, brief
 
 
 @lru_cache(maxsize=256)
-def _tried(kind: type[QuickDecoder], before: bytes, after: bytes) -> Wrapping | None:
-    """Try it: a wrapping means one event, leaves nothing behind, and has no effect but its counts."""
-    decoder = kind()
+def _tried(kind: type[QuickDecoder], before: bytes, after: bytes) -> tuple[Wrapping | None, Wrapping | None]:
+    """Try it: return the wrapping, and if more than a blank line ends it, also the same without that."""
+    has_more = after.startswith(_BLANK_LINE) and after != _BLANK_LINE
+    return _wrapping(kind(), before, after), _wrapping(kind(), before, _BLANK_LINE) if has_more else None
+
+
+def _wrapping(decoder: QuickDecoder, before: bytes, after: bytes) -> Wrapping | None:
+    """A wrapping means one event, leaves nothing behind, and has no effect but its counts."""
     decoder.feed(b"\n")
     decoder.deviations.clear()
     events = EventDecoder.feed(decoder, before + b"x" + after)
