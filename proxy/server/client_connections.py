@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
 from proxy.errors import ClientError, StraightwireError
@@ -29,6 +30,8 @@ _FOR_EVER: Final = 3.2e8
 
 #: The longest header field taken from a client, in bytes: cookies and tokens outgrow aiohttp's 8190.
 _HEADER_LIMIT: Final = 65536
+#: The longest head as a whole; by aiohttp, each of its 128 fields could have the length of the longest.
+_HEAD_LIMIT: Final = 4 * _HEADER_LIMIT
 
 Answer = Callable[[Exchange], Awaitable[web.StreamResponse]]
 Refuse = Callable[[Exchange, StraightwireError], web.Response]
@@ -81,17 +84,26 @@ class ClientConnection(web.RequestHandler):
         admission: what followed from the head of the last request that was let in.
     """
 
-    __slots__ = ("_refuse", "admission")
+    __slots__ = ("_head", "_refuse", "admission")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self.admission: Admission | None = None
         self._messages = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._refuse = server.refuse
+        self._head = 0  # bytes of one that is not yet whole
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; see to it that a fault in a body's chunks is noticed."""
+        """Take bytes; see to it that a fault in a body's chunks is noticed, and a head without end."""
+        if self._head > _HEAD_LIMIT:
+            return  # it has been refused
         super().data_received(data)
+        if self._awaits_head():
+            self._head += len(data)
+            if self._head > _HEAD_LIMIT:
+                self._refuse_head()
+        else:
+            self._head = 0
         if self._messages and isinstance(broken := self._messages[-1][0], _ErrInfo):
             self._tell_the_reader(broken)
 
@@ -106,6 +118,19 @@ class ClientConnection(web.RequestHandler):
         super().close()
         if idle:
             self.force_close()
+
+    def _awaits_head(self) -> bool:
+        """Tell whether the last bytes were of a head, which is not yet whole."""
+        if self._messages or self._upgraded or self._payload_parser is not None:
+            return False
+        return self._current_request is None or self._current_request.content.is_eof()
+
+    def _refuse_head(self) -> None:
+        """Have a head refused, as aiohttp does with one that it cannot read."""
+        error = LineTooLong("the whole head", _HEAD_LIMIT)
+        self._messages.append((_ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _tell_the_reader(self, broken: _ErrInfo) -> None:
         """Tell whoever reads the body in which the fault is, and so is the one to answer."""
@@ -143,7 +168,7 @@ def _refusal(error: BadHttpMessage) -> ClientError:
     first_line = error.message.partition("\n")[0].rstrip(":. ")
     refusal = ClientError(f"The request is not proper HTTP: {first_line[:_SHOWN]}.")
     if isinstance(error, LineTooLong):
-        refusal = ClientError("The request's path or one of its header fields is too long.")
+        refusal = ClientError("The request's path or its header fields are too long.")
         refusal.status = _FIELDS_TOO_LARGE
     elif error.message.startswith(_TOO_MANY):
         refusal = ClientError("The request has too many header fields.")

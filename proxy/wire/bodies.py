@@ -85,7 +85,13 @@ def _rewritten(body: bytes, stream: StreamState, plan: Plan) -> bytes:
 
 
 def _read(body: bytes, stream: StreamState) -> tuple[Any, bool]:
-    """Parse a body; the second value says that it must be written anew."""
+    """Parse a body; the second value says that it must be written anew.
+
+    Raises:
+        UpstreamError: it cannot be parsed, or should not, or is an error.
+    """
+    if codec.expands(body):
+        raise UpstreamMalformed("The upstream sent a body of more lists and objects than can be read.")
     parse = vectors.read if stream.request.endpoint is Endpoint.EMBEDDINGS else codec.loads
     try:
         value, rough = parse(body)

@@ -26,6 +26,9 @@ _MANY: Final = b"000"
 _TOO_MANY: Final = b"0" * 19
 _DIGITS_AS_ZEROS: Final = bytes.maketrans(b"123456789", b"0" * 9)
 _LONG_INTEGER: Final = re.compile(rb"(?:^|(?<=[\s:,\[]))-?[0-9]{19,}(?=[\s,\]}]|$)")
+#: Lists and objects that one document may hold. Each takes up to a hundred times the memory of its bytes; a
+#: brace or bracket in a string counts, too, and texts of many megabytes have fewer of them.
+_MOST_VALUES: Final = 500_000
 #: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
 LEAST_LOGPROB: Final = -9999.0
 
@@ -38,12 +41,19 @@ def loads(data: bytes) -> tuple[Any, bool]:
     """Parse `data`; the second value says whether it is rough: readable, but not clean JSON.
 
     Raises:
-        NotJSON: neither parser reads it.
+        NotJSON: neither parser reads it, or should.
     """
+    if expands(data):
+        raise NotJSON(f"more than {_MOST_VALUES} lists and objects")
     try:
         return strict_loads(data), False
     except orjson.JSONDecodeError:
         return _lenient(data), True
+
+
+def expands(data: bytes) -> bool:
+    """Tell whether JSON would take many times the memory of its bytes: it is hardly more than brackets."""
+    return len(data) > 2 * _MOST_VALUES and data.count(b"[") + data.count(b"{") > _MOST_VALUES
 
 
 def strict_loads(data: bytes) -> Any:

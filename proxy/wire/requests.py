@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from proxy.errors import InvalidRequest
+from proxy.wire.codec import expands
 
 
 class Endpoint(enum.Enum):
@@ -66,6 +67,7 @@ def read_request(endpoint: Endpoint, body: bytes) -> Request:
     Raises:
         InvalidRequest: the body is not a JSON object.
     """
+    _refuse_expansion(body)
     try:
         wanted = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -91,13 +93,23 @@ def read_request(endpoint: Endpoint, body: bytes) -> Request:
 
 
 def model_of(body: bytes) -> str | None:
-    """Return the model that a body names, if it is a JSON object; None: it names none."""
+    """Return the model that a body names, if it is a JSON object; None: it names none.
+
+    Raises:
+        InvalidRequest: it would take many times its own memory to find out.
+    """
+    _refuse_expansion(body)
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
     model = asked.get("model") if isinstance(asked, dict) else None
     return model if isinstance(model, str) and model else None
+
+
+def _refuse_expansion(body: bytes) -> None:
+    if expands(body):
+        raise InvalidRequest("The request body has more lists and objects than any request needs.")
 
 
 def _positive(value: Any) -> int:

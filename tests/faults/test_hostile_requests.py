@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from tests.faults.asking import NEXT, get
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, chunk
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Talk, chunk, soon
 from tests.server.streams import PATH, QUESTION, WHOLE, serves
 
 STREAM = STREAM_HEAD + b"".join(map(chunk, WHOLE)) + LAST_CHUNK
@@ -22,6 +22,7 @@ BOMBS = {
     "long-field": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", 431),
     "long-name": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x" * 70_000 + b": x\r\n\r\n", 431),
     "many-fields": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: x\r\n" * 10_000 + b"\r\n", 431),
+    "long-as-a-whole": (b"GET / HTTP/1.1\r\nHost: x\r\n" + (b"X: " + b"x" * 60_000 + b"\r\n") * 10, 431),
 }
 
 
@@ -41,10 +42,31 @@ async def test_head_of_a_request_that_is_too_large(talking, bomb, status):
         assert upstream.talks == []
 
 
+async def test_head_that_is_too_large_behind_another_request(talking):
+    """It is the next one, whose beginning comes while the first is answered."""
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await soon(talk.go.wait())
+        await talk.send(NEXT)
+
+    async with talking(script) as (upstream, client):
+        await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await soon(upstream.called.wait())
+        await client.send(BOMBS["long-as-a-whole"][0])
+        upstream.talks[0].go.set()
+
+        assert await client.body(await client.head()) == b"next"
+        assert (await client.error())[0].status == 431
+        assert await client.closed() == b""
+
+
 REFUSED = {
     "deep-lists": with_extra(b"[" * 100_000 + b"]" * 100_000),
     "deep-objects": with_extra(b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     "deep-and-open": with_extra(b"[" * 100_000),
+    "lists-that-expand": with_extra(b"[" + b"[]," * 1_000_000 + b"0]"),
+    "objects-that-expand": with_extra(b"[" + b'{"a":0},' * 1_000_000 + b"0]"),
     "wide": b'{"model":"a",' + b",".join(b'"k%d":1' % number for number in range(20_000)) + b"}",
     "model-a-number": b'{"model":5}',
     "model-a-list": b'{"model":["a"]}',

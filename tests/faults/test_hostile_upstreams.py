@@ -129,6 +129,18 @@ async def test_answer_that_expands(talking, expanding):
         assert await get(client) == b"next"
 
 
+async def test_body_that_would_expand_when_it_is_read(talking):
+    """Lists and objects take many times the memory of their bytes."""
+    body = b'{"choices":[' + b"{}," * 1_000_000 + b"{}]}"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with talking(answers(head, body), serves(NEXT)) as (_, client):
+        await ASKS["whole"].ask(client)
+        head, error = await client.error()
+
+        assert (head.status, error["code"]) == (502, "upstream_malformed")
+        assert await get(client) == b"next"
+
+
 async def test_body_that_expands_is_passed_as_it_is(talking):
     packed = bomb(b"", 2**26)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
