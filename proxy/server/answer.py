@@ -1,7 +1,7 @@
 """An upstream's answer, read as it comes, whichever road its body takes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -15,10 +15,15 @@ from proxy.wire.bodies import reported_error
 _ERROR_LIMIT: Final = 65536
 _HIDDEN: Final = b"[hidden]"
 
-#: Takes what one read brought; says whether more can come at once.
-Take = Callable[[bytes], bool]
-#: Takes a read that begins a chunk of the body, as it came, chunk and all; says whether it did.
-TakeChunk = Callable[[bytes], bool]
+
+class Taker(Protocol):
+    """Who takes the body of an answer."""
+
+    def take(self, data: bytes) -> bool:
+        """Take what `Answer.read` would return; say whether more can come at once."""
+
+    def take_chunk(self, data: bytes) -> bool:
+        """Take a read that begins with a chunk, chunk and all; or say that it has to come by `take`."""
 
 
 class Reply(Protocol):
@@ -115,17 +120,13 @@ class Answer(ABC):
                 f"The upstream {self._host} stopped in its answer and sent nothing for {limit:g} s."
             ) from None
 
-    async def forward(self, take: Take, take_chunk: TakeChunk) -> None:
-        """Hand over what arrives, as it arrives, until `take` wants no more for now.
-
-        Args:
-            take: is given what `read` would return; says whether it can be given more at once.
-            take_chunk: may be offered first what goes to `take` if it does not want it; here it never is.
+    async def forward(self, taker: Taker) -> None:
+        """Hand over what arrives, as it arrives, until `taker` wants no more for now.
 
         Raises:
             UpstreamError: as from `read`.
         """
-        while take(await self.read()):
+        while taker.take(await self.read()):
             pass
 
     async def reported(self) -> UpstreamError:

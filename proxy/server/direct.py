@@ -16,7 +16,7 @@ from aiohttp.connector import Connection as Lease
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError
-from proxy.server.answer import Answer, Reply, Take, TakeChunk
+from proxy.server.answer import Answer, Reply, Taker
 from proxy.server.answer_heads import Head
 from proxy.server.direct_body import DirectBody
 from proxy.server.direct_connection import DirectConnection
@@ -104,11 +104,11 @@ class DirectAnswer(Answer):
             raise self._failure
         return data
 
-    async def forward(self, take: Take, take_chunk: TakeChunk) -> None:
+    async def forward(self, taker: Taker) -> None:
         """Hand over what arrives, as `Answer.forward` does."""
-        more = take(await self.read())
+        more = taker.take(await self.read())
         while more:
-            more = await self._body.pour(take, take_chunk) and take(await self.read())
+            more = await self._body.pour(taker) and taker.take(await self.read())
 
     @property
     def waiting(self) -> bool:

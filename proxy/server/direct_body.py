@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from proxy.server.answer import Take, TakeChunk
+from proxy.server.answer import Taker
 from proxy.server.upstream_connection import READ_AHEAD
 from proxy.wire.chunked import ChunkedDecoder
 
@@ -21,14 +21,14 @@ class DirectBody:
     """
 
     __slots__ = (
+        "_between",
         "_broken",
         "_close",
         "_decoder",
         "_end",
         "_kept",
         "_paused",
-        "_take",
-        "_take_chunk",
+        "_taker",
         "_timer",
         "_transport",
         "_waiter",
@@ -38,10 +38,10 @@ class DirectBody:
         self._transport = transport
         self._end: Callable[[bool], None] | None = end
         self._decoder = ChunkedDecoder()
+        self._between = True  # as the decoder says, which need not be asked for each read
         self._kept = b""
         self._paused = False
-        self._take: Take | None = None
-        self._take_chunk: TakeChunk | None = None
+        self._taker: Taker | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._broken = False
         self._close: Callable[[], None] | None = None
@@ -69,16 +69,18 @@ class DirectBody:
 
     def receive(self, data: bytes) -> None:
         """Take what the transport has read."""
-        decoder = self._decoder
-        if self._take_chunk is not None and decoder.between and self._offer(data, self._take_chunk):
+        taker = self._taker
+        if taker is not None and self._between and self._offer(data, taker):
             return
+        decoder = self._decoder
         data = decoder.feed(data)
+        self._between = decoder.between
         if data and self._close is not None:
             self.break_off()
             return
         if data:
-            if self._take is not None:
-                self._hand_over(data, self._take)
+            if taker is not None:
+                self._hand_over(data, taker)
             else:
                 self._keep(data)
         if decoder.ended:
@@ -110,24 +112,20 @@ class DirectBody:
         self._resume()
         return data
 
-    async def pour(self, take: Take, take_chunk: TakeChunk) -> bool:
-        """Hand over what comes until `take` wants no more, or it has to be read.
-
-        Args:
-            take: is given what comes, without its chunks.
-            take_chunk: is offered, before, each read that begins with a chunk; says whether it has taken it.
+    async def pour(self, taker: Taker) -> bool:
+        """Hand over what comes until `taker` wants no more, or it has to be read.
 
         Returns:
-            Whether `take` wants more.
+            Whether it wants more.
         """
         if self._kept or self.over:
             return True
-        self._take, self._take_chunk = take, take_chunk
+        self._taker = taker
         try:
             await self._woken()
-            return self._take is not None
+            return self._taker is not None
         finally:
-            self._take = self._take_chunk = None
+            self._taker = None
 
     def _keep(self, data: bytes) -> None:
         self._kept += data
@@ -136,22 +134,22 @@ class DirectBody:
             self._transport.pause_reading()
         self._wake()
 
-    def _offer(self, data: bytes, take_chunk: TakeChunk) -> bool:
+    def _offer(self, data: bytes, taker: Taker) -> bool:
         try:
-            return take_chunk(data)
+            return taker.take_chunk(data)
         except Exception as error:  # noqa: BLE001 - it belongs to the task that waits
             self._pour_no_more(error)
             return True
 
-    def _hand_over(self, data: bytes, take: Take) -> None:
+    def _hand_over(self, data: bytes, taker: Taker) -> None:
         try:
-            if not take(data):
+            if not taker.take(data):
                 self._pour_no_more()
         except Exception as error:  # noqa: BLE001 - likewise
             self._pour_no_more(error)
 
     def _pour_no_more(self, error: Exception | None = None) -> None:
-        self._take = self._take_chunk = None
+        self._taker = None
         if error is not None and self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
         self._wake()

@@ -13,23 +13,24 @@ class Pace:
     Attributes:
         first: when the first one came, by the event loop's clock; None before.
         gaps: the silences between reads that brought events, counted by `GAP_LIMITS`, the longer ones last.
-        silent: the sum of these silences, in seconds.
     """
 
-    __slots__ = ("_last", "first", "gaps", "silent")
+    __slots__ = ("_last", "first", "gaps")
 
     def __init__(self) -> None:
         self.first: float | None = None
         self.gaps = [0] * (len(GAP_LIMITS) + 1)
-        self.silent = 0.0
         self._last = 0.0
+
+    @property
+    def silent(self) -> float:
+        """The sum of these silences, in seconds."""
+        return 0.0 if self.first is None else self._last - self.first
 
     def note(self, now: float) -> None:
         """Note that a read has brought events."""
         if self.first is None:
             self.first = now
         else:
-            gap = now - self._last
-            self.gaps[bisect_left(GAP_LIMITS, gap)] += 1
-            self.silent += gap
+            self.gaps[bisect_left(GAP_LIMITS, now - self._last)] += 1
         self._last = now

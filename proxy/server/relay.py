@@ -23,6 +23,7 @@ from proxy.server.stopping import stopped
 from proxy.server.stream import ClientStream
 from proxy.server.upstream import Upstream
 from proxy.wire.rewriter import StreamRewriter
+from proxy.wire.shortcut import Shortcut
 
 
 class StreamRelay:
@@ -43,6 +44,7 @@ class StreamRelay:
         "_record",
         "_request",
         "_rewriter",
+        "_shortcut",
         "_silence",
         "_stream",
         "_upstream",
@@ -65,6 +67,7 @@ class StreamRelay:
         self._body = body
         self._head: Head | None = None
         self._last_frames: Sequence[bytes] = ()
+        self._shortcut: Shortcut | None = None
 
     async def run(self) -> web.StreamResponse:
         """Ask the upstream, and answer the client: with a stream, or with a status while nothing has left.
@@ -110,7 +113,7 @@ class StreamRelay:
         if not 200 <= answer.status < 300:
             raise await answer.reported()
         while not self._rewriter.ended:
-            await answer.forward(self._take, self._take_chunk)
+            await answer.forward(self)
             if not answer.over:  # else head, frames and end leave in one write
                 await self._stream.settle()
         if self._rewriter.failure is None:
@@ -125,21 +128,24 @@ class StreamRelay:
         self._stream.let_go()
         self._head = None
 
-    def _take(self, data: bytes) -> bool:
+    def take(self, data: bytes) -> bool:
         """Rewrite what one read brought, b"" at the end, and send it; say whether more can come at once."""
-        rewriter = self._rewriter
+        rewriter, self._shortcut = self._rewriter, None
+        events = rewriter.events_in
         frames = rewriter.receive_data(data) if data else rewriter.receive_eof()
-        self._silence.note(frames)
+        self._silence.note(frames, rewriter.events_in - events)
         if rewriter.ended:
             self._last_frames = frames
             return False
         return not frames or self._stream.write(frames)
 
-    def _take_chunk(self, data: bytes) -> bool:
-        """Take one read, as the upstream sent it, on the shortest road, if it leads to the client."""
-        if not self._stream.flows:
+    def take_chunk(self, data: bytes) -> bool:
+        """Take a read with an event like the last on the shortest road, if that leads to the client now."""
+        if self._shortcut is None:
+            self._shortcut = self._rewriter.shortcut()
+        if self._shortcut is None or not self._stream.flows:
             return False
-        chunk = self._rewriter.receive_chunk(data)
+        chunk = self._shortcut.take(data)
         if chunk is None:
             return False
         self._silence.note_event()

@@ -68,7 +68,6 @@ class Silence:
         "_alarm",
         "_answer",
         "_begun",
-        "_events",
         "_heard",
         "_lasts",
         "_loop",
@@ -94,7 +93,6 @@ class Silence:
         self._lasts: Callable[[], None] | None = lasts
         self._loop = asyncio.get_running_loop()
         self._answer: Answer | None = None
-        self._events = 0
         self._begun = False
         self._heard = self._said = self._loop.time()
         self._alarm = Alarm(self._read_notes)
@@ -120,11 +118,10 @@ class Silence:
         self._answer = answer
         self._heard = self._loop.time()
 
-    def note(self, frames: Sequence[bytes]) -> None:
-        """Note what one read has brought: events perhaps, and perhaps frames, which are sent right after."""
+    def note(self, frames: Sequence[bytes], events: int) -> None:
+        """Note what one read has brought: so many events, and perhaps frames, which are sent right after."""
         now = self._loop.time()
-        if self._rewriter.events_in != self._events:
-            self._events = self._rewriter.events_in
+        if events:
             self._heard = now
             self.pace.note(now)
             self._begun = self._begun or self._rewriter.begun
@@ -136,7 +133,6 @@ class Silence:
     def note_event(self) -> None:
         """Note one read with an event in the middle of the answer, and a frame that is sent right after."""
         self._heard = self._said = now = self._loop.time()
-        self._events += 1
         self.pace.note(now)
 
     def _speak_at(self) -> float:

@@ -49,7 +49,7 @@ class ClientStream:
         size: bytes of the body that have been sent.
     """
 
-    __slots__ = ("_chunked", "_fields", "_kept", "_protocol", "_request", "_response", "size")
+    __slots__ = ("_chunked", "_fields", "_in_chunks", "_kept", "_protocol", "_request", "_response", "size")
 
     def __init__(self, request: Exchange):
         self.size = 0
@@ -58,6 +58,7 @@ class ClientStream:
         self._response: _Opened | None = None
         self._chunked = request.version >= HttpVersion11
         self._fields: Mapping[str, str] = OF_A_STREAM
+        self._in_chunks = False  # and open
         self._kept = b""  # frames for a stream that has not been opened
 
     @property
@@ -90,7 +91,7 @@ class ClientStream:
     @property
     def flows(self) -> bool:
         """Frames can be passed on: the stream is open and in chunks, and its client keeps up."""
-        return self._chunked and self._response is not None and not self._protocol.writing_paused
+        return self._in_chunks and not self._protocol.writing_paused
 
     def pass_on(self, chunk: bytes) -> None:
         """Send a frame that is an HTTP chunk already, while the stream `flows`."""
@@ -138,6 +139,7 @@ class ClientStream:
         request.begin(response)
         version = request.version
         await writer.write_headers(f"HTTP/{version.major}.{version.minor} {response.status} OK", headers)
+        self._in_chunks = self._chunked
         kept, self._kept = self._kept, b""
         if kept:
             await writer.write(kept, drain=False)

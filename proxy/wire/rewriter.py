@@ -107,7 +107,7 @@ class StreamRewriter:
     @property
     def events_in(self) -> int:
         """How many events of the upstream have said something so far."""
-        self._leave_shortcut()
+        self._settle()
         return self._intake.events
 
     @property
@@ -116,14 +116,14 @@ class StreamRewriter:
 
         Many servers send the roles before they load the model, or read the prompt.
         """
-        self._leave_shortcut()
+        self._settle()
         roles = len(self._stream.choices) if self._stream.is_chat else 0
         return max(self._intake.events, self._writer.written) > roles
 
     @property
     def report(self) -> StreamReport:
         """What became of the stream so far."""
-        self._leave_shortcut()
+        self._settle()
         if self._splice is not None:
             self._splice.settle()
         repairs = dict(self._stream.repairs)
@@ -154,22 +154,16 @@ class StreamRewriter:
             self._fail(UpstreamMalformed(f"The upstream sent an event of more than {self._limit} bytes."))
         return self._take()
 
-    def receive_chunk(self, data: bytes) -> bytes | None:
-        """Take one read of a body in HTTP's chunks, chunk and all, where it is just an event like the last.
+    def shortcut(self) -> Shortcut | None:
+        """Return a shorter road for reads that bring an event like the last, chunk and all, if there is one.
 
-        Args:
-            data: what was read, from the beginning of a chunk on.
-
-        Returns:
-            The HTTP chunk for the client. None: nothing has been taken, and it is `receive_data` that
-            has to be given what is in the chunk.
+        Until `receive_…` is called again, whatever the shortcut takes has been received.
         """
-        shortcut = self._shortcut
-        if shortcut is None:
-            if self._splice is None or self.ended or not isinstance(self._decoder, framing.TolerantDecoder):
-                return None
-            shortcut = self._shortcut = find(self._decoder, self._splice, self._writer, self._limit)
-        return None if shortcut is None else shortcut.take(data)
+        if self._shortcut is None:
+            decoder, splice = self._decoder, self._splice
+            if splice is not None and not self.ended and isinstance(decoder, framing.TolerantDecoder):
+                self._shortcut = find(decoder, splice, self._writer, self._limit)
+        return self._shortcut
 
     def receive_eof(self) -> list[bytes]:
         """Take the proper end of the upstream's body."""
@@ -193,10 +187,13 @@ class StreamRewriter:
             self._end_broken(error)
         return self._take()
 
-    def _leave_shortcut(self) -> None:
+    def _settle(self) -> None:
         if self._shortcut is not None:
             self._shortcut.settle()
-            self._shortcut = None
+
+    def _leave_shortcut(self) -> None:
+        self._settle()
+        self._shortcut = None
 
     def _take(self) -> list[bytes]:
         frames = self._writer.take()

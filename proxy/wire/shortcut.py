@@ -17,15 +17,16 @@ from proxy.wire.frames import FrameWriter
 from proxy.wire.splice import CANONICAL, Seam, Splice
 from proxy.wire.wrapping import QuickDecoder, Wrapping
 
-#: As far as the end of a chunk's line is looked for, in bytes.
-_LINE: Final = 17
+#: More digits than any chunk's size has.
+_MOST_DIGITS: Final = 16
 _CRLF: Final = b"\r\n"
 
 
 class Shortcut:
     """Takes chunks that hold one whole event each, whose text alone is new.
 
-    It holds as long as nothing else comes in between.
+    It holds as long as nothing else comes in between. It is kept small, and touches as little as can be: what
+    was not used since the stream's last event has to be fetched from memory, which costs more than all else.
 
     Args:
         decoder: the road that it leads past, from its beginning to its end: what takes off the wrapping,
@@ -33,16 +34,15 @@ class Shortcut:
         writer: what numbers the frames.
         wrapping: what stands around an event.
         seam: what stands around the text.
-        limit: the greatest size of an event; 0: none. A chunk that is larger is not taken.
+        limit: the greatest size of an event; 0: none. No chunk is taken whose size has as many digits.
     """
 
     __slots__ = (
         "_begin",
         "_decoder",
         "_end",
-        "_frame",
         "_head",
-        "_limit",
+        "_line",
         "_splice",
         "_tail",
         "_taken",
@@ -67,8 +67,9 @@ class Shortcut:
         self._tail = seam.tail + wrapping.after + _CRLF
         self._begin = seam.begin
         self._end = seam.end + _CRLF
-        self._frame = len(seam.begin) + len(seam.end)  # the size of a frame without its text
-        self._limit = limit
+        self._line = (
+            len(b"%x" % limit if limit else _MOST_DIGITS * b"f") + 1
+        )  # where that of a chunk ends at last
         self._texts = seam.texts
         self._taken = 0  # what is still to be counted
 
@@ -79,13 +80,13 @@ class Shortcut:
             None: it is something else, of which nothing has been taken.
         """
         head, tail = self._head, self._tail
-        start = data.find(_CRLF, 0, _LINE) + 2
+        start = data.find(_CRLF, 0, self._line) + 2
         if not (data.startswith(head, start) and data.endswith(tail)):
             return None
-        text = data[start + len(head) : -len(tail)]
-        if not text or data[:start].lower() != b"%x\r\n" % (len(data) - start - 2):
+        if data[:start].lower() != b"%x\r\n" % (len(data) - start - 2):
             return None
-        if len(data) > self._limit > 0 or not CANONICAL(text):
+        text = data[start + len(head) : -len(tail)]
+        if not text or not CANONICAL(text):
             return None
         if self._texts is not None or not text.isascii():
             try:
@@ -95,7 +96,8 @@ class Shortcut:
             if self._texts is not None:
                 self._texts.append(said)
         self._taken += 1
-        return b"%x\r\n%b%b%b" % (self._frame + len(text), self._begin, text, self._end)
+        begin, end = self._begin, self._end
+        return b"%x\r\n%b%b%b" % (len(begin) + len(text) + len(end) - 2, begin, text, end)
 
     def settle(self) -> None:
         """Count what has been taken, as the road that it leads past would have."""
