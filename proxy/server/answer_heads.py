@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.server.headers import OF_A_STREAM, Headers, without_body
+from proxy.server.headers import OF_A_STREAM, without_body
 
 #: RFC 9110, section 15.
 _ABOVE_EVERY_STATUS: Final = 600
@@ -19,6 +19,9 @@ _DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br",
 _MOST_KNOWN: Final = 8
 #: The longest head that is remembered, in bytes.
 _LONGEST_KNOWN: Final = 4096
+
+#: Header fields that many answers have in common, and none can change.
+Fields = CIMultiDictProxy[str]
 
 
 class Head:
@@ -36,25 +39,25 @@ class Head:
         self.status = status
         self.reason = reason
         self.headers = headers
-        self._of_stream: Headers | None = None
-        self._without_body: Headers | None = None
+        self._of_stream: Fields | None = None
+        self._without_body: Fields | None = None
 
     @property
-    def of_stream(self) -> Headers:
+    def of_stream(self) -> Fields:
         """The fields of a stream that the proxy sends in the place of the answer."""
         if self._of_stream is None:
             fields = CIMultiDict(OF_A_STREAM)
             fields.extend(
                 (name, value) for name, value in self.without_body.items() if name not in OF_A_STREAM
             )
-            self._of_stream = fields
+            self._of_stream = CIMultiDictProxy(fields)
         return self._of_stream
 
     @property
-    def without_body(self) -> Headers:
+    def without_body(self) -> Fields:
         """The fields that stay true when the proxy sends a body of its own making."""
         if self._without_body is None:
-            self._without_body = without_body(self.headers)
+            self._without_body = CIMultiDictProxy(without_body(self.headers))
         return self._without_body
 
 

@@ -85,6 +85,32 @@ async def test_client_gets_the_same_head_each_time():
     assert "etag" not in heads[0]
 
 
+@pytest.mark.parametrize("between", [QUESTION | {"stream": False}, QUESTION], ids=["folded", "an-error"])
+async def test_what_is_written_into_another_answer_does_not_stay_in_the_head(between):
+    """An answer that begins alike may leave as a body, or as an error."""
+    good = [STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK]
+    bad = [STREAM_HEAD, chunk(b'data: {"error": {"message": "no"}}\n\n'), LAST_CHUNK]
+
+    async def script(talk: Talk) -> None:
+        for answer in (good, good if between["stream"] is False else bad, good):
+            await talk.receive()
+            await talk.send(*answer)
+
+    async with talking(script) as (_, client):
+        heads = []
+        for question in (QUESTION, between, QUESTION):
+            await client.post(PATH, question)
+            heads.append(await client.head())
+            if "content-length" in heads[-1].headers:
+                await client.body(heads[-1])
+            else:
+                await client.chunks()
+
+    assert "content-length" in heads[1].headers
+    names = [[name for name, _ in head.fields] for head in heads]
+    assert names[0] == names[2]
+
+
 async def test_upstream_is_no_place_to_be_sent_to_the_second_time_either():
     async def script(talk: Talk) -> None:
         head = head_with(b"Location: %s/x" % server.url.encode())
