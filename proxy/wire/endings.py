@@ -138,7 +138,8 @@ class Endings:
 
     def _state(self, choice: Choice) -> ChoiceState:
         index = choice.get("index")
-        return self._stream.choice(index if type(index) is int else 0)
+        number = index if type(index) is int else 0
+        return self._stream.choices.get(number) or self._stream.choice(number)
 
     def _finish_anew(self, state: ChoiceState) -> None:
         """Make the finish frame that a choice never had, or had only with its last delta."""

@@ -55,7 +55,7 @@ class FrameWriter:
         self._own([], {"usage": usage})
 
     def _own(self, choices: list[Choice], usage: dict[str, Any]) -> None:
-        identity = self._stream.identify({})
+        identity = self._stream.identity or self._stream.identify({})
         chunk = {
             "id": identity.id,
             "object": identity.object,

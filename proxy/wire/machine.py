@@ -192,6 +192,8 @@ class ChunkMachine:
     def _settle(self, choice: Choice, state: ChoiceState) -> Outcome:
         """Take the finish reason away where the choice says anything: then it is no last frame."""
         reason = choice.get("finish_reason")
+        if not reason and state.finish is None and state.phase is not FINISHED:
+            return KEPT
         says = says_something(choice)
         if state.phase is FINISHED:
             if says:
@@ -206,7 +208,7 @@ class ChunkMachine:
             state.finish = state.holder = None
         if not reason:
             return KEPT
-        if _weight(reason) >= _weight(state.early_finish):
+        if state.early_finish is None or _weight(reason) >= _weight(state.early_finish):
             state.early_finish = reason
         state.finish = state.early_finish
         if not says:

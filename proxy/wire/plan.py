@@ -109,7 +109,7 @@ def run_on_choice(steps: tuple[Step, ...], stream: StreamState, choice: Choice, 
 
 def run_on_envelope(steps: Steps, stream: StreamState, chunk: Chunk) -> bool:
     """Do what `run` does, with the repairs of whatever in the chunk is not the stream's identity."""
-    identity = stream.identify(chunk)
+    identity = stream.identity or stream.identify(chunk)
     changed = False
     if chunk.get("id") != identity.id:
         changed |= _run_until(steps.envelope_id, stream, chunk, "id", identity.id)
