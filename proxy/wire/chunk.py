@@ -59,9 +59,9 @@ STREAMING: Final = Phase.STREAMING
 FINISHED: Final = Phase.FINISHED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Origin:
-    """What the pure floor cannot know by itself.
+    """What the pure floor cannot know by itself. Nobody changes it.
 
     Attributes:
         token: 24 or more random letters and digits, made for this answer.
