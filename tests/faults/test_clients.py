@@ -1,5 +1,6 @@
 """Clients that fail, or mean to: the upstream is let go, others do not notice, memory stays bounded."""
 
+import asyncio
 import json
 from contextlib import suppress
 
@@ -200,6 +201,38 @@ async def test_body_that_does_not_come_is_refused(talking, path):
             "request_timeout",
         )
         assert await client.closed() == b""
+
+
+CHUNKED_REQUEST = b"POST /v1/files HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+#: How a request begins, and what then comes of it for ever, and never is anything.
+TRICKLES = {
+    "lines-before-it": (b"", b"\r\n"),
+    "target": (b"GET /", b"x"),
+    "fields": (b"GET / HTTP/1.1\r\nHost: x\r\n", b"X: x\r\n"),
+    "fields-of-one-that-waits": (b"GET / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n", b"X: x\r\n"),
+    "lines-after-another": (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+    "size-of-a-chunk": (CHUNKED_REQUEST, b"0"),
+    "extension-of-a-chunk": (CHUNKED_REQUEST + b"1;x", b"x"),
+    "trailers": (CHUNKED_REQUEST + b"0\r\n", b"X: x\r\n"),
+    "trailer": (CHUNKED_REQUEST + b"0\r\nX: ", b"x"),
+}
+
+
+@pytest.mark.parametrize(("begun", "again"), TRICKLES.values(), ids=TRICKLES)
+async def test_request_that_trickles_is_not_waited_for(talking, begun, again):
+    async def trickle() -> None:
+        with suppress(ConnectionError):
+            while True:
+                await client.send(again)
+                await asyncio.sleep(0.01)
+
+    async with talking(serves(NEXT), clients={"idle": "300ms"}) as (_, client):
+        await client.send(begun)
+        trickling = asyncio.create_task(trickle())
+        with suppress(ConnectionError):  # what is still on its way then makes a reset of it
+            said = await client.closed()
+            assert said == b"" or said.startswith((b"HTTP/1.1 408 ", NEXT[:15]))
+        trickling.cancel()
 
 
 async def test_body_that_comes_slowly_is_taken(talking, clock):
