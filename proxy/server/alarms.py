@@ -50,12 +50,16 @@ class Alarm:
         """Ring at that time of the event loop's clock and at no other; infinity: not at all."""
         self._when = when
         if when < self._entered:
+            if self._entered < math.inf:
+                self._entries.lose()
             self._entered = when
             self._entries.add(when, self)
 
     def stop(self) -> None:
         """Never ring again, and hold nothing any more."""
         self._when, self._ring = math.inf, None
+        if self._entered < math.inf:
+            self._entries.lose()
 
     def counts(self, when: float) -> bool:
         """Tell whether an entry for that time is of use."""
@@ -110,7 +114,7 @@ class _Entries:
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, Alarm]] = []
-        self._room = _FEW
+        self._useless = 0  # of these, about
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # by a clock that no test puts forward
         self._late = 0.0  # what the alarms whose time has come have been put off by
@@ -118,13 +122,17 @@ class _Entries:
 
     def add(self, when: float, alarm: Alarm) -> None:
         """Look at an alarm at that time."""
-        if len(self._heap) >= self._room:
-            self._heap = [entry for entry in self._heap if entry[1].counts(entry[0])]
-            heapify(self._heap)
-            self._room = _FEW + 2 * len(self._heap)
         heappush(self._heap, (when, alarm))
         if self._heap[0][1] is alarm and not self._looking:
             self._set_timer()
+
+    def lose(self) -> None:
+        """Take the news that an entry is of no use any more; many such are not kept."""
+        self._useless += 1
+        if self._useless > _FEW and self._useless * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[1].counts(entry[0])]
+            heapify(self._heap)
+            self._useless = 0
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -153,8 +161,12 @@ class _Entries:
         now = loop.time()
         while self._heap and self._heap[0][0] <= now:
             when, alarm = heappop(self._heap)
-            # So that one that fails, or is set again, holds up no other; and after whatever has been woken.
-            loop.call_soon(alarm.look, when, now)
+            if alarm.counts(when):
+                # So that one that fails, or is set again, holds up no other; and after all that has been
+                # woken.
+                loop.call_soon(alarm.look, when, now)
+            else:
+                self._useless = max(0, self._useless - 1)
         self._looking, self._late = False, 0.0
         self._set_timer()
 

@@ -128,6 +128,31 @@ async def test_stopped_alarms_hold_nothing_and_are_not_gathered(clock):
     assert len(alive) < 200
 
 
+async def test_crowd_of_alarms_leaves_nothing_behind(clock):
+    """Each was moved to an earlier time, which entered it twice."""
+
+    class Watched(Alarm):
+        __slots__ = ("__weakref__",)
+
+    bell, alive = Bell(), weakref.WeakSet[Alarm]()
+    crowd = [Watched(bell.ring) for _ in range(1000)]
+    alive.update(crowd)
+    for seconds in (600, 60):
+        for alarm in crowd:
+            alarm.set(clock.time() + seconds)
+    last = Alarm(bell.ring)
+    last.set(clock.time() + 30)
+    for alarm in crowd:
+        alarm.stop()
+    del crowd, alarm
+    gc.collect()
+    assert len(alive) < 200
+    await later(clock, 700)
+
+    assert bell.rung == 1
+    assert not alive
+
+
 # Limits for what is awaited, also while the loop stands still, which it does for real here
 
 #: Seconds: a limit, and a standstill that is longer.
