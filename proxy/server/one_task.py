@@ -32,19 +32,19 @@ def kind_of_connection() -> type[ClientConnection]:
 class OneTaskConnection(ClientConnection):
     """A connection whose requests are answered by the task that waits for them."""
 
-    __slots__ = ("_head", "_read")
+    __slots__ = ("_first_head", "_read")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self._read = 0  # bytes, since the parser was last known to wait for the beginning of a request
-        self._head = 0  # bytes of these, up to the end of the first head
+        self._first_head = 0  # bytes of these, up to the end of the first head
 
     def data_received(self, data: bytes) -> None:
         """Take bytes."""
         if self._parser is None and self.transport is not None:
             self._parser = self._new_parser()
         if not self._read:
-            self._head = data.find(_HEAD_END) + len(_HEAD_END)
+            self._first_head = data.find(_HEAD_END) + len(_HEAD_END)
         self._read += len(data)
         super().data_received(data)
 
@@ -53,7 +53,7 @@ class OneTaskConnection(ClientConnection):
         held_back = self._reading_paused or self._buffer_paused
         if self._is_between(request.content) and not held_back:
             self._parser = None
-            self._read = self._head = 0
+            self._read = self._first_head = 0
         super().let_go(request)
 
     async def start(self) -> None:
@@ -107,7 +107,7 @@ class OneTaskConnection(ClientConnection):
 
     def _is_between(self, body: StreamReader) -> bool:
         """Tell whether all that has been read is one request, of which this is the body."""
-        return not self._messages and body.is_eof() and self._read == self._head + body.total_bytes
+        return not self._messages and body.is_eof() and self._read == self._first_head + body.total_bytes
 
     def _new_parser(self) -> HttpRequestParser:
         return HttpRequestParser(
