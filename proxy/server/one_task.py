@@ -59,7 +59,15 @@ class OneTaskConnection(ClientConnection):
     async def start(self) -> None:
         """Answer requests until the connection ends."""
         try:
-            while await self._next_is_plain():
+            while True:
+                if not self._messages:
+                    self._waiter = self._loop.create_future()
+                    try:
+                        await self._waiter
+                    finally:
+                        self._waiter = None
+                if not self._next_is_plain():
+                    break
                 if not await self._answer_next():
                     self._end()
                     return
@@ -68,14 +76,8 @@ class OneTaskConnection(ClientConnection):
             raise
         await super().start()
 
-    async def _next_is_plain(self) -> bool:
-        """Wait for what comes next, and tell whether it is a request and nothing else."""
-        if not self._messages:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+    def _next_is_plain(self) -> bool:
+        """Tell whether what has come is a request and nothing else."""
         message = self._messages[0][0]
         return len(self._messages) == 1 and isinstance(message, RawRequestMessage) and not message.upgrade
 
