@@ -1,9 +1,9 @@
 """Heads of answers: what they mean, and which of those that an HTTP library takes are nothing to build on."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -17,8 +17,16 @@ _CONTROL: Final = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 _DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 #: Most servers have one or two heads for their streams, and a new one each second where it tells the time.
 _MOST_KNOWN: Final = 8
+#: Fields that say something of this answer alone, and nothing of its form.
+_OF_ONE_ANSWER: Final = re.compile(
+    rb"\r\n(date|x-request-id|x-correlation-id|openai-processing-ms):"
+    rb"[ \t]*([!-~](?:[ -~]*[!-~])?)(?=\r\n[^ \t])",
+    re.IGNORECASE,
+)
 #: The longest head that is remembered, in bytes.
 _LONGEST_KNOWN: Final = 4096
+
+T = TypeVar("T")
 
 #: Header fields that many answers have in common, and none can change.
 Fields = CIMultiDictProxy[str]
@@ -60,27 +68,61 @@ class Head:
             self._without_body = CIMultiDictProxy(without_body(self.headers))
         return self._without_body
 
+    def with_values(self, values: Sequence[tuple[str, str]]) -> "Head":
+        """Return a head that has other values in some fields, each of which this one has once."""
+        other = Head(self.status, self.reason, _replaced(self.headers, values))
+        other._without_body = _replaced(self.without_body, values)
+        other._of_stream = _replaced(self.of_stream, values)
+        return other
+
+
+def _replaced(fields: Mapping[str, str], values: Sequence[tuple[str, str]]) -> Fields:
+    replaced = CIMultiDict(fields)
+    for name, value in values:
+        if name in replaced:
+            replaced[name] = value
+    return CIMultiDictProxy(replaced)
+
 
 class KnownHeads:
     """Heads that an upstream has sent before, byte for byte, and what they were found to mean.
 
-    A server begins all its streams with the same bytes, until the time of day in them is another.
+    A server begins all its streams with the same bytes, but for the time of day in them, and an id perhaps.
     """
 
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
+        # By all of their bytes but such values, with the names to which these belong.
+        self._alike: dict[bytes, tuple[Head, list[str]]] = {}
 
     def get(self, raw: bytes) -> Head | None:
-        """Return what a head means, if the same bytes have come before."""
-        return self._heads.get(raw)
+        """Return what a head means, if it has come before."""
+        head = self._heads.get(raw)
+        if head is None and len(raw) <= _LONGEST_KNOWN and (own := _OF_ONE_ANSWER.findall(raw)):
+            alike = self._alike.get(_OF_ONE_ANSWER.sub(rb"\r\n\1:", raw))
+            if alike is not None:
+                other, names = alike
+                head = other.with_values(list(zip(names, [value.decode() for _, value in own], strict=True)))
+                _remember(self._heads, raw, head)
+        return head
 
     def add(self, raw: bytes, head: Head) -> None:
         """Remember what a head means; the oldest is forgotten for it."""
         if len(raw) > _LONGEST_KNOWN:
             return
-        if len(self._heads) >= _MOST_KNOWN:
-            del self._heads[next(iter(self._heads))]
-        self._heads[raw] = head
+        _remember(self._heads, raw, head)
+        own = [name.decode().lower() for name, _ in _OF_ONE_ANSWER.findall(raw)]
+        spelt = {name.lower(): name for name in head.headers}
+        if own and len(own) == len(set(own)):
+            _remember(
+                self._alike, _OF_ONE_ANSWER.sub(rb"\r\n\1:", raw), (head, [spelt[name] for name in own])
+            )
+
+
+def _remember(heads: dict[bytes, T], raw: bytes, head: T) -> None:
+    if len(heads) >= _MOST_KNOWN:
+        del heads[next(iter(heads))]
+    heads[raw] = head
 
 
 def fault_of(status: int, reason: str | None, headers: Mapping[str, str], *, decode: bool) -> str | None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from proxy.errors import UpstreamMalformed
+from proxy.server.answer_heads import KnownHeads
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import talking
 from tests.server.streams import PATH, QUESTION, WHOLE, answers, serves
@@ -67,6 +68,39 @@ async def test_head_that_differs_in_one_byte_is_another():
 
         assert len(server.talks) == 1
     assert counted == [*range(10), *range(10), 9]
+
+
+OF_ONE_ANSWER = {
+    "another-time": [b"Date: Tue, 24 Nov 2026 20:00:0%d GMT" % second for second in range(4)],
+    "another-id": [b"X-Correlation-ID: %x\r\ndate:  now" % (count + 99) for count in range(4)],
+    "twice": [b"Date: %d\r\nDate: %d" % (count, count + 1) for count in range(4)],
+    "folded": [b"Date: %d\r\n more" % count for count in range(4)],
+    "hidden": [b"Connection: Date\r\nDate: %d" % count for count in range(4)],
+    "no-text": [b"Date: \xc3\xa9%d" % count for count in range(4)],
+    "empty": [b"Date:", b"Date: 1", b"Date:", b"Date: 2"],
+}
+
+
+@pytest.mark.parametrize("fields", OF_ONE_ANSWER.values(), ids=OF_ONE_ANSWER)
+async def test_what_belongs_to_one_answer_stays_with_it(monkeypatch, fields):
+    async def script(talk: Talk) -> None:
+        for field in fields:
+            await talk.receive()
+            await talk.send(head_with(b"X-A: 1\r\n%b\r\nX-B: 2" % field), BODY)
+
+    async def heads() -> list[list[tuple[str, str]]]:
+        got = []
+        async with Scripted(script) as server, asking(server) as upstream:
+            for _ in fields:
+                async with await soon(upstream.ask("POST", PATH, headers={}, body=b"{}")) as answer:
+                    got += [list(answer.head.headers.items()), list(answer.head.of_stream.items())]
+                    assert await read_all(answer) == b"first"
+        return got
+
+    known = await heads()
+    monkeypatch.setattr(KnownHeads, "add", lambda *_: None)
+
+    assert known == await heads()
 
 
 async def test_client_gets_the_same_head_each_time():

@@ -73,6 +73,7 @@ class Turn:
     def drawn(cls, random: Random) -> "Turn":
         usual = random.random() < 0.5
         head, body = random.choice(USUAL_HEADS if usual else HEADS), random.choice(BODIES)
+        head = head.replace(b"today", b"%d" % random.randrange(4))
         if usual and random.random() < 0.7:
             body = random.choice(USUAL_BODIES)
         data = head + body
