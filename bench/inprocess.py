@@ -94,9 +94,14 @@ def rewriting(*, splice: bool) -> Callable[[], Callable[[bytes], object]]:
     return lambda: StreamRewriter(CHAT, ORIGIN, PLAN, splice=splice).receive_data
 
 
+def one_word(form: str) -> bytes:
+    """A whole stream that says one word."""
+    return b"".join(stream_of(form, 1)) + LAST[form].encode()
+
+
 def answering(form: str) -> Measure:
     """Measure what a whole answer of one word costs, all in one read, in µs a stream."""
-    read = b"".join(stream_of(form, 1)) + LAST[form].encode()
+    read = one_word(form)
 
     def measure() -> float:
         began = time.process_time_ns()
