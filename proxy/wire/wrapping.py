@@ -155,7 +155,7 @@ class QuickDecoder(EventDecoder):
         if data.startswith(PLAIN.before):
             return
         place = data.find(_FIELD, 0, MAX_SIZE) + len(_FIELD)
-        after = _LINE_ENDS.search(data, place)
+        after = _LINE_ENDS.match(data, data.find(b"\n", place))
         if place >= len(_FIELD) and after is not None:
             self._try(data[: place + data.startswith(b" ", place)], after.group())
 
