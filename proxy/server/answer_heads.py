@@ -19,13 +19,13 @@ _DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br",
 _MOST_KNOWN: Final = 8
 #: Fields that say something of this answer alone, and nothing of its form.
 _OF_ONE_ANSWER: Final = re.compile(
-    rb"\r\n(date|x-request-id|x-correlation-id|openai-processing-ms):"
-    rb"[ \t]*([!-~](?:[ -~]*[!-~])?)(?=\r\n[^ \t])",
-    re.IGNORECASE,
+    rb"\r\n((?i:date|x-request-id|x-correlation-id|openai-processing-ms)):"
+    rb"[ \t]*([!-~](?:[ -~]*[!-~])?)(?=\r\n[^ \t])"
 )
 #: The longest head that is remembered, in bytes.
 _LONGEST_KNOWN: Final = 4096
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 #: Header fields that many answers have in common, and none can change.
@@ -93,16 +93,17 @@ class KnownHeads:
     def __init__(self) -> None:
         self._heads: dict[bytes, Head] = {}
         # By all of their bytes but such values, with the names to which these belong.
-        self._alike: dict[bytes, tuple[Head, list[str]]] = {}
+        self._alike: dict[tuple[bytes, ...], tuple[Head, list[str]]] = {}
 
     def get(self, raw: bytes) -> Head | None:
         """Return what a head means, if it has come before."""
         head = self._heads.get(raw)
-        if head is None and len(raw) <= _LONGEST_KNOWN and (own := _OF_ONE_ANSWER.findall(raw)):
-            alike = self._alike.get(_OF_ONE_ANSWER.sub(rb"\r\n\1:", raw))
+        if head is None and self._alike and len(raw) <= _LONGEST_KNOWN:
+            rest, _, values = _taken_apart(raw)
+            alike = self._alike.get(rest)
             if alike is not None:
                 other, names = alike
-                head = other.with_values(list(zip(names, [value.decode() for _, value in own], strict=True)))
+                head = other.with_values(list(zip(names, values, strict=True)))
                 _remember(self._heads, raw, head)
         return head
 
@@ -111,15 +112,21 @@ class KnownHeads:
         if len(raw) > _LONGEST_KNOWN:
             return
         _remember(self._heads, raw, head)
-        own = [name.decode().lower() for name, _ in _OF_ONE_ANSWER.findall(raw)]
-        spelt = {name.lower(): name for name in head.headers}
-        if own and len(own) == len(set(own)):
-            _remember(
-                self._alike, _OF_ONE_ANSWER.sub(rb"\r\n\1:", raw), (head, [spelt[name] for name in own])
-            )
+        rest, names, _ = _taken_apart(raw)
+        if names and len(names) == len(set(names)):
+            spelt = {name.lower(): name for name in head.headers}
+            _remember(self._alike, rest, (head, [spelt[name] for name in names]))
 
 
-def _remember(heads: dict[bytes, T], raw: bytes, head: T) -> None:
+def _taken_apart(raw: bytes) -> tuple[tuple[bytes, ...], list[str], list[str]]:
+    """Return a head without the values of one answer alone, their names in lower case, and these values."""
+    pieces = _OF_ONE_ANSWER.split(raw)
+    names, values = pieces[1::3], pieces[2::3]
+    del pieces[2::3]
+    return tuple(pieces), [name.decode().lower() for name in names], [value.decode() for value in values]
+
+
+def _remember(heads: dict[K, T], raw: K, head: T) -> None:
     if len(heads) >= _MOST_KNOWN:
         del heads[next(iter(heads))]
     heads[raw] = head
