@@ -1,5 +1,6 @@
 """Tells the service manager what goes on (sd_notify(3)), where there is one that wants to know."""
 
+import asyncio
 import os
 import socket
 import time
@@ -7,6 +8,8 @@ from contextlib import suppress
 from typing import Final
 
 _VARIABLE: Final = "NOTIFY_SOCKET"
+#: The microseconds in which it wants to hear of us, and the process that it means (sd_watchdog_enabled(3)).
+_WATCHDOG, _WATCHED = "WATCHDOG_USEC", "WATCHDOG_PID"
 
 
 def ready() -> None:
@@ -22,6 +25,17 @@ def reloading() -> None:
 def stopping() -> None:
     """Say that the end has begun."""
     _tell("STOPPING=1")
+
+
+async def alive() -> None:
+    """Say for as long as this runs that the event loop turns, where the manager wants to hear that."""
+    period = os.environ.get(_WATCHDOG, "")
+    seconds = int(period) / 2e6 if period.isdecimal() else 0.0  # twice in the time that it gives
+    if os.environ.get(_WATCHED, str(os.getpid())) != str(os.getpid()):
+        return
+    while seconds:
+        _tell("WATCHDOG=1")
+        await asyncio.sleep(seconds)
 
 
 def _tell(*lines: str) -> None:

@@ -102,12 +102,14 @@ class _Process:
             hold_back()
             notify.ready()
             reloading = asyncio.create_task(self._reload_when_told())
+            living = asyncio.create_task(notify.alive())
             if announce is not None:
                 announce(self._running.url)
             await self._stop.wait()
             notify.stopping()
             reloading.cancel()
             await self._running.stop()
+            living.cancel()
         return DONE
 
     def _told_to_stop(self) -> None:

@@ -413,6 +413,47 @@ async def test_service_manager_is_told(tmp_path, workers):
             assert await served.ended() == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_service_manager_hears_that_the_process_lives_as_long_as_it_does(tmp_path, workers):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+
+        async def told() -> bytes:
+            return await soon(asyncio.get_running_loop().sock_recv(manager, 4096))
+
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+        async with (
+            Scripted(held) as upstream,
+            serving(upstream, tmp_path / "proxy.yaml", environ, workers=workers) as served,
+            PlainClient(served.url) as client,
+        ):
+            assert await told() == b"READY=1"
+            assert [await told() for _ in range(3)] == [b"WATCHDOG=1"] * 3
+            await begin(client)
+            served.process.send_signal(signal.SIGTERM)
+            while await told() != b"STOPPING=1":
+                pass
+            assert await told() == b"WATCHDOG=1"  # also while a stream is waited for
+            upstream.talks[0].go.set()
+            assert await served.ended() == 0
+
+
+@pytest.mark.parametrize("environ", [{"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}])
+async def test_watchdog_that_means_another_process_hears_nothing(tmp_path, environ):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        async with (
+            Scripted(STREAM) as upstream,
+            serving(upstream, tmp_path / "proxy.yaml", environ) as served,
+        ):
+            await answered(served)
+            served.process.send_signal(signal.SIGTERM)
+            assert await served.ended() == 0
+        assert [manager.recv(4096) for _ in range(2)] == [b"READY=1", b"STOPPING=1"]
+
+
 async def ended(process: int) -> None:
     """Wait until a process has ended, given its pidfd_open(2)."""
     loop, end = asyncio.get_running_loop(), asyncio.Event()
