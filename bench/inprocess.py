@@ -21,6 +21,7 @@ from pathlib import Path
 import orjson
 
 from proxy.wire.chunk import Origin
+from proxy.wire.chunked import ChunkedDecoder
 from proxy.wire.model_name import rename_model
 from proxy.wire.plan import compile_plan
 from proxy.wire.requests import Endpoint, Request
@@ -94,6 +95,23 @@ def rewriting(*, splice: bool) -> Callable[[], Callable[[bytes], object]]:
     return lambda: StreamRewriter(CHAT, ORIGIN, PLAN, splice=splice).receive_data
 
 
+def passing_on() -> Callable[[bytes], bytes]:
+    """The road of a frame from the upstream's HTTP chunk to the client's, where one read brings one."""
+    rewriter, chunks = StreamRewriter(CHAT, ORIGIN, PLAN), ChunkedDecoder()
+
+    def take(read: bytes) -> bytes:
+        shortcut = rewriter.shortcut()
+        taken = None if shortcut is None else shortcut.take(read)
+        return taken or b"".join(map(as_chunk, rewriter.receive_data(chunks.feed(read))))
+
+    return take
+
+
+def as_chunk(data: bytes) -> bytes:
+    """These bytes as an HTTP chunk."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 def one_word(form: str) -> bytes:
     """A whole stream that says one word."""
     return b"".join(stream_of(form, 1)) + LAST[form].encode()
@@ -132,6 +150,7 @@ def rows() -> dict[str, Measure]:
             found[f"parser, {name}, {count} a read"] = feeding(decoding, reads)
             found[f"rewriter, {name}, {count} a read"] = feeding(rewriting(splice=False), reads)
             found[f"with splice, {name}, {count} a read"] = feeding(rewriting(splice=True), reads)
+        found[f"from chunk to chunk, {name}, 1 a read"] = feeding(passing_on, list(map(as_chunk, frames)))
     return dict(sorted(found.items(), key=lambda row: row[0].split(",")[0] != "orjson.loads"))
 
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,7 +22,7 @@ LAST_WORD: Final = 1.0
 _LASTING: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Patience:
     """How long a stream may be silent, in seconds.
 
@@ -38,12 +39,12 @@ class Patience:
     first_word: float
     idle: float
 
-    @property
+    @cached_property
     def before_opening(self) -> float:
         """The time after which the response is opened."""
         return min(self.open_after, self.keep_alive) if self.keep_alive else self.open_after
 
-    @property
+    @cached_property
     def shortest(self) -> float:
         """The time in which nothing can become due that has not begun to run."""
         return min(filter(None, (self.keep_alive, self.first_word, self.idle)), default=math.inf)

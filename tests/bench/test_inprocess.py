@@ -24,3 +24,10 @@ def test_a_stream_of_one_word_is_whole(form: str) -> None:
 
 def test_each_of_them_has_its_row() -> None:
     assert [measure() > 0 for measure in inprocess.streams().values()] == [True, True]
+
+
+def test_what_goes_from_chunk_to_chunk_arrives() -> None:
+    reads = list(map(inprocess.as_chunk, inprocess.stream_of(inprocess.COMPLIANT)))
+    take = inprocess.passing_on()
+
+    assert [take(read) for read in reads] == reads
