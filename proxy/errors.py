@@ -48,6 +48,19 @@ def type_for_status(status: int) -> str:
     return TYPE_BY_STATUS.get(status, fallback)
 
 
+def forget_frames(error: BaseException) -> None:
+    """Make an error that is caught for good forget what caused it, and all of them where they came through.
+
+    Who keeps the error stands in one of those frames: a circle, in which all that belongs to a request would
+    stay until a search for garbage finds it.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        cause = link.__cause__ or link.__context__
+        link.__traceback__ = link.__cause__ = link.__context__ = None  # also where they cause each other
+        link = cause
+
+
 class StraightwireError(Exception):
     """The root of the tree. `str()` of it is one line that a person can act on.
 

@@ -23,6 +23,7 @@ from proxy.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
     error_body,
+    forget_frames,
     type_for_status,
 )
 
@@ -160,3 +161,28 @@ def test_reported_extras_do_not_replace_the_four_keys():
         "code": "the code",
         "hint": "x",
     }
+
+
+def test_error_that_is_kept_holds_no_frame():
+    def fail():
+        try:
+            raise TimeoutError
+        except TimeoutError as cause:
+            raise UpstreamTimeout("It took too long.") from cause
+
+    with pytest.raises(UpstreamTimeout) as raised:
+        fail()
+    error = raised.value
+    cause = error.__cause__
+    forget_frames(error)
+
+    assert str(error) == "It took too long."
+    assert (error.__traceback__, error.__cause__, error.__context__, cause.__traceback__) == (None,) * 4
+
+
+def test_errors_that_cause_each_other_are_told_apart():
+    one, other = StraightwireError("one"), StraightwireError("other")
+    one.__cause__, other.__cause__ = other, one
+    forget_frames(one)
+
+    assert (one.__cause__, other.__cause__) == (None, None)

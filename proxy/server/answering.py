@@ -65,6 +65,7 @@ class Answering:
                 await _send(request, response)
             return response
         finally:
+            record.response = None  # which holds the request, which holds the record: a cycle
             generation.running.end(task)
 
     def complete(self, request: Exchange, response: web.StreamResponse) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp.connector import Connection as Lease
 
 from proxy.config.schema import Timeouts
-from proxy.errors import UpstreamError, UpstreamMalformed
+from proxy.errors import UpstreamError, UpstreamMalformed, forget_frames
 from proxy.server.answer import Answer, Reply
 from proxy.server.answer_heads import Head
 
@@ -111,6 +111,7 @@ class BufferedAnswer(Answer):
         """Note the failure; return what arrived before it, which aiohttp keeps, but hides behind it."""
         if self._failure is None:
             self._failure = self._inside_the_answer(error)
+        forget_frames(error)
         self._content.set_exception(None)  # type: ignore[arg-type]
         return self._content.read_nowait()
 

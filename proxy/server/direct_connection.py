@@ -115,9 +115,14 @@ class DirectConnection(Connection):
         if reply is self._reply:
             self.abandon()
 
+    def let_go(self) -> None:
+        """Hold an answer no more that cannot be withdrawn: it holds this connection, and would in a cycle."""
+        self._reply = None
+
     def abandon(self) -> None:
         """Close the connection in the middle of an answer to `ask`."""
         self.abort()
+        self.let_go()
         asker, self._asker = self._asker, None
         if asker is not None:
             asker.take_back(self, whole=False)

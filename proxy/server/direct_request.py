@@ -153,9 +153,11 @@ class DirectRequests:
             answer = await reply
         except BaseException:
             connection.withdraw(reply)
+            del reply  # it holds the exception, which holds this frame: a cycle
             raise
         if isinstance(answer, DirectReply):
             return answer
+        connection.let_go()
         return PlainReply(*answer, Lease(self._connector, self._key, connection, self._connector._loop))
 
     def take_back(self, connection: DirectConnection, *, whole: bool) -> None:

@@ -56,8 +56,11 @@ def answer_to(request: Exchange, failure: BaseException) -> web.StreamResponse:
         case asyncio.CancelledError():
             if not was_cut_off(failure):
                 record.outcome = CLIENT_GONE
-                raise failure
-            error = stopped(failure)
+                try:
+                    raise failure
+                finally:
+                    del failure  # whose traceback holds this frame: a cycle
+            error = stopped()
             record.fail(error)
             return error_response(error) if record.response is None else _cut(request, record.response)
         case ConnectionResetError():

@@ -71,9 +71,10 @@ class OneTaskConnection(ClientConnection):
                 if not await self._answer_next():
                     self._end()
                     return
-        except asyncio.CancelledError:
-            self.force_close()  # the client has left, or the proxy stops
-            raise
+        except asyncio.CancelledError as cancellation:  # the client has left, or the proxy stops
+            self.force_close()
+            # The task keeps the exception; its frames would keep the task, in a cycle.
+            raise cancellation.with_traceback(None) from None
         await super().start()
 
     def _next_is_plain(self) -> bool:

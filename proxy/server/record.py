@@ -19,6 +19,7 @@ from proxy.errors import (
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
+    forget_frames,
 )
 from proxy.server.pace import Pace
 from proxy.wire.rewriter import StreamRewriter
@@ -118,6 +119,7 @@ class Record:
 
     def fail(self, error: StraightwireError) -> None:
         """Take the error that the request ends with."""
+        forget_frames(error)
         self.outcome = _outcome(error)
         if isinstance(error, UpstreamError):
             self.count(self.upstream, error.repairs)

@@ -19,7 +19,7 @@ from proxy.server.failures import error_response
 from proxy.server.headers import asking_uncompressed
 from proxy.server.passthrough import pass_answer
 from proxy.server.silence import Patience, Silence
-from proxy.server.stopping import stopped
+from proxy.server.stopping import stopped, was_cut_off
 from proxy.server.stream import ClientStream
 from proxy.server.upstream import Upstream
 from proxy.wire.rewriter import StreamRewriter
@@ -92,8 +92,10 @@ class StreamRelay:
                     last_frames = await self._rewrite(answer)
             except UpstreamError as error:
                 last_frames = rewriter.receive_failure(error)
-            except asyncio.CancelledError as error:
-                last_frames = rewriter.receive_failure(stopped(error))
+            except asyncio.CancelledError as cancellation:
+                if not was_cut_off(cancellation):
+                    raise
+                last_frames = rewriter.receive_failure(stopped())
         if rewriter.failure is not None and not (rewriter.opened or self._stream.opened):
             return error_response(rewriter.failure, self._head.without_body if self._head else None)
         return await self._stream.end(last_frames)

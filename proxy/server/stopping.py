@@ -21,14 +21,8 @@ def was_cut_off(cancellation: asyncio.CancelledError) -> bool:
     return _CUT_OFF in cancellation.args
 
 
-def stopped(cancellation: asyncio.CancelledError) -> Stopped:
-    """Return what the client of a request gets that was cut off; the request's task goes on, to send it.
-
-    Raises:
-        asyncio.CancelledError: `cancellation` again, where something else has caused it.
-    """
-    if not was_cut_off(cancellation):
-        raise cancellation
+def stopped() -> Stopped:
+    """Return what the client of a request gets that was cut off; the request's task goes on, to send it."""
     if task := asyncio.current_task():
         task.uncancel()
     return Stopped("The proxy is being stopped, and could not wait for the end of the answer.")

@@ -8,7 +8,14 @@ finished, else in an error event.
 from dataclasses import dataclass, field
 from typing import Final
 
-from proxy.errors import Stopped, UpstreamError, UpstreamMalformed, UpstreamTruncated, error_body
+from proxy.errors import (
+    Stopped,
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamTruncated,
+    error_body,
+    forget_frames,
+)
 from proxy.wire import codec, framing, reported
 from proxy.wire.chunk import Origin, StreamState
 from proxy.wire.endings import Endings
@@ -284,4 +291,5 @@ class StreamRewriter:
     def _fail(self, error: UpstreamError | Stopped) -> None:
         self.ended = True
         self.failure = error
+        forget_frames(error)
         self._writer.frames.append(encode(codec.dumps(error_body(error))))

@@ -1,19 +1,49 @@
 """What a request leaves behind, and what it keeps while it runs: as little as can be."""
 
+import asyncio
 import gc
 import json
 import subprocess
 import sys
 import tracemalloc
+from contextlib import asynccontextmanager
+from types import FrameType
 
 import pytest
 
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Talk, chunk, soon
-from tests.server.running import talking
-from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, serves
+from tests.plain_client import PlainClient
+from tests.scripted import LAST_CHUNK, PATIENCE, STREAM_HEAD, Scripted, Talk, chunk, soon
+from tests.server.running import running, talking, tasks_of_the_proxy
+from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, answers, serves, stays
 
 CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 CALLS = ROLE.replace(b'{"role":"assistant"}', json.dumps({"tool_calls": [CALL]}).encode())
+
+
+ASKED_WHOLE = QUESTION | {"stream": False}
+JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n"
+ERROR = JSON_HEAD.replace(b"200 OK", b"500 No") + b'{"error":{"code":5}}'
+
+
+def ours(garbage):
+    """Return what of it belongs to requests: objects of the proxy's, and what holds them all, frames."""
+    return [
+        thing
+        for thing in garbage
+        if type(thing).__module__.startswith("proxy.")
+        or (isinstance(thing, FrameType) and "/proxy/" in thing.f_code.co_filename)
+    ]
+
+
+@asynccontextmanager
+async def alone(proxy):
+    """Connect a client; at the end all has ended that runs for it."""
+    before = tasks_of_the_proxy()
+    async with PlainClient(proxy.url) as client:
+        yield client
+    async with asyncio.timeout(PATIENCE):
+        while tasks_of_the_proxy() - before:  # noqa: ASYNC110 - there is no event of that
+            await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -38,7 +68,49 @@ async def test_stream_leaves_no_cycle_behind(events, garbage):
             await client.chunks()
         gc.collect()
 
-        assert [thing for thing in garbage if type(thing).__module__.startswith("proxy.")] == []
+        assert ours(garbage) == []
+
+
+FAULTS = {
+    "refused": (answers(ERROR), QUESTION),
+    "refused whole": (answers(ERROR), ASKED_WHOLE),
+    "no answer": (answers(), QUESTION),
+    "no JSON": (answers(STREAM_HEAD, chunk(b"data: {]\n\n"), LAST_CHUNK), QUESTION),
+    "broken off": (answers(STREAM_HEAD, chunk(ROLE), chunk(ONE)), QUESTION),
+    "broken off whole": (answers(JSON_HEAD, b"{"), ASKED_WHOLE),
+    "broken off, folded": (answers(STREAM_HEAD, chunk(ROLE), chunk(ONE)), ASKED_WHOLE),
+    "silent": (stays(STREAM_HEAD, chunk(ROLE), chunk(ONE)), QUESTION),
+    "silent whole": (stays(JSON_HEAD, b"{"), ASKED_WHOLE),
+}
+
+
+@pytest.mark.usefixtures("road")
+@pytest.mark.parametrize(("script", "question"), FAULTS.values(), ids=FAULTS)
+async def test_failure_leaves_no_cycle_behind(script, question, garbage):
+    limits = {"first_byte": "50ms", "idle": "50ms"}
+    async with Scripted(script) as upstream, running(upstream, upstream_timeouts=limits) as proxy:
+        for _ in range(2):
+            async with alone(proxy) as client:
+                await client.post(PATH, question)
+                head = await client.head()
+                await (client.body(head) if "content-length" in head.headers else client.chunks())
+        gc.collect()
+        assert ours(garbage) == []
+
+
+@pytest.mark.usefixtures("road")
+@pytest.mark.parametrize("begun", [(), (STREAM_HEAD, chunk(ROLE))], ids=["before the answer", "in it"])
+async def test_client_that_leaves_leaves_no_cycle_behind(begun, garbage):
+    async with Scripted(stays(*begun)) as upstream, running(upstream) as proxy:
+        async with alone(proxy) as client:
+            await client.post(PATH, QUESTION)
+            await soon(upstream.called.wait())
+            if begun:
+                await client.head()
+                await client.chunk()
+            await client.leave()
+        gc.collect()
+        assert ours(garbage) == []
 
 
 @pytest.mark.usefixtures("road")
