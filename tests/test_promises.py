@@ -28,6 +28,10 @@ def tell(event, arguments):
         os.write(2, f"WATCH writes {arguments!r}\\n".encode())
     elif event == "socket.connect":
         os.write(2, f"WATCH connects {arguments[1]!r}\\n".encode())
+    elif event in ("socket.bind", "socket.sendto", "socket.sendmsg"):
+        os.write(2, f"WATCH {event.removeprefix('socket.')}s {arguments[1]!r}\\n".encode())
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+        os.write(2, f"WATCH resolves {arguments[0]!r}\\n".encode())
     elif event in ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn"):
         os.write(2, f"WATCH starts {arguments!r}\\n".encode())
 sys.dont_write_bytecode = True
@@ -42,13 +46,15 @@ for name in names:
         importlib.import_module(name)
 """
 #: Root's rights go once all is imported: the interpreter may stand where only root can read. 65534 is nobody.
+#: From then on no file can grow, not even one that C code writes.
 SERVE = """
-import encodings.idna
+import encodings.idna, resource
 from proxy.cli import main
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 main(sys.argv[1:])
 """
 
@@ -97,11 +103,16 @@ def test_it_serves_without_root_writing_and_connections_of_its_own():
         lines = []
         url = told_by(process.stderr, r"\"url\": ?\"(http://[\d.:]+)\"", lines)
         assert ask(url).endswith(b"data: [DONE]\n\n")
+        # What libraries open without a word to Python, the kernel knows.
+        assert far_ends(process.pid, urlsplit(url).port) - {("tcp", urlsplit(upstream).port)} == {("tcp", 0)}
         process.send_signal(signal.SIGTERM)
         _, rest = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         host, port = urlsplit(upstream).hostname, urlsplit(upstream).port
-        assert set(seen("".join(lines) + rest)) == {f"connects {(host, port)!r}"}
+        assert set(seen("".join(lines) + rest)) == {
+            *("resolves '127.0.0.1'", "binds ('127.0.0.1', 0)"),  # to listen
+            f"connects {(host, port)!r}",
+        }
     finally:
         for started in (demo, process):
             if started is not None:
@@ -117,6 +128,22 @@ def told_by(stream, pattern, lines=None):
         if found := re.search(pattern, line):
             return found[1]
     raise AssertionError(f"ended without saying {pattern}: {lines}")
+
+
+def far_ends(pid, own):
+    """Return the far ends of what the process has open, without its clients; what listens has 0."""
+    folder = Path(f"/proc/{pid}")
+    inodes = {str(file.readlink()).removeprefix("socket:").strip("[]") for file in (folder / "fd").iterdir()}
+    return {
+        (protocol[:3], port_of(fields[2]))
+        for protocol in ("tcp", "tcp6", "udp", "udp6")
+        for fields in map(str.split, (folder / "net" / protocol).read_text().splitlines()[1:])
+        if fields[9] in inodes and (port_of(fields[1]) != own or port_of(fields[2]) == 0)
+    }
+
+
+def port_of(address):
+    return int(address.rpartition(":")[2], 16)
 
 
 def ask(url):

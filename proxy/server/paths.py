@@ -10,8 +10,11 @@ from urllib.parse import unquote_to_bytes
 
 from proxy.errors import InvalidRequest
 
-_SEPARATORS = re.compile(r"[/\\]")
+_SEPARATORS: Final = re.compile(r"[/\\]")
+#: Begin what some take for no part of a name. A fragment has no place in a request; some cut it off.
+_PARAMETERS: Final = re.compile(r"[;#]")
 _BACK: Final = ".."
+_STAYS: Final = frozenset({"", "."})
 #: Each costs a pass over the whole path, and one that is encoded a thousand times would hold everybody up.
 _MOST_DECODINGS: Final = 8
 #: How IIS writes a character (`%u002e`), and UTF-8 that is longer than need be (RFC 3629, section 10).
@@ -34,18 +37,23 @@ def check_target(target: str) -> None:
     Raises:
         InvalidRequest: the path leads out of where it starts, or hides where it leads.
     """
-    path = target.partition("?")[0].partition("#")[0]
+    path = target.partition("?")[0]
     if _BACK not in path and "%" not in path and path.isascii():
         return
     depth = 0
     for segment in path.split("/"):
-        names = [part.partition(";")[0] for part in _SEPARATORS.split(_decoded(segment))]
+        decoded = _decoded(segment)
+        names = [_name(part) for part in _SEPARATORS.split(decoded)]
         if _BACK in names:
             depth -= names.count(_BACK)
-        elif any(name not in ("", ".") for name in names):
-            depth += 1
+        elif not _STAYS.issuperset(names) and _name(decoded) not in _STAYS:
+            depth += 1  # for those too that see no separator after a parameter has begun
         if depth < 0:
             raise InvalidRequest("The path leads out of this server, by its '..'. Give it without them.")
+
+
+def _name(step: str) -> str:
+    return _PARAMETERS.split(step, 1)[0]
 
 
 def _decoded(segment: str) -> str:

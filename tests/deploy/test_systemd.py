@@ -14,7 +14,7 @@ from tests.deploy.product import ROOT, accept
 UNIT = ROOT / "deploy" / "systemd" / "straightwire.service"
 PROGRAM = "/opt/straightwire/bin/straightwire"
 #: Of ten, in tenths; systemd calls what is below 2 "OK", and most services "UNSAFE".
-EXPOSURE = 15
+EXPOSURE = 14
 
 analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
@@ -59,6 +59,18 @@ def test_each_command_is_the_products():
             accept([str(ROOT / "config.example.yaml") if a.startswith("/etc/") else a for a in arguments])
         else:
             assert command == "/bin/kill -HUP $MAINPID"
+
+
+def test_systemd_is_told_by_the_product_when_it_serves():
+    assert settings("Type") == ["notify"]
+
+
+def test_what_need_not_exist_may_be_missing():
+    assert all(file.startswith("-") for file in settings("EnvironmentFile"))
+
+
+def test_there_are_two_files_for_each_of_ten_thousand_streams():
+    assert int(settings("LimitNOFILE")[0]) >= 2 * 10_000
 
 
 def test_streams_have_time_to_end():

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.config.schema import Log
 from proxy.server import log_forms
@@ -105,3 +107,23 @@ def test_line_below_the_level_is_not_even_made():
     AccessLog(open_log(Log(level="warning"), stream))(record)
 
     assert stream.getvalue() == ""
+
+
+WORDS = st.text(max_size=60) | st.sampled_from(
+    ["a\nb", "\r\n{}", "\x1b[2J", "\u2028", "\x85", "x=1 y", '"', "\udcff"]
+)
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@given(WORDS, WORDS, WORDS, st.none() | st.builds(ValueError, WORDS))
+def test_a_request_has_one_line_whatever_it_names(form, method, path, model, failure):
+    stream = io.StringIO()
+    record = Record("req_1", method, path, 0.0, model=model, defect=failure)
+    AccessLog(open_log(Log(format=form), stream))(record)
+    line = stream.getvalue()
+
+    assert line.endswith("\n")
+    assert len(line.splitlines()) == 1
+    assert line[:-1].isprintable()
+    if form == "json":
+        assert json.loads(line)["request_id"] == "req_1"

@@ -1,7 +1,15 @@
 """No request leaves what stands behind the upstream's URL."""
 
-import pytest
+import re
+from itertools import product
+from urllib.parse import unquote
 
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from proxy.errors import InvalidRequest
+from proxy.server.paths import check_target
 from tests.server.running import talking
 from tests.server.streams import serves
 
@@ -52,6 +60,9 @@ EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         "/.%0d%0a./admin",
         "/.%c2%ad./admin",
         "/.%e2%80%8b./admin",
+        "/;\\a/../admin",
+        "/;%2fa/../admin",
+        "/a#/../../admin",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -111,3 +122,44 @@ async def test_path_that_is_encoded_many_times_is_refused(times):
         assert head.status == 400
         assert "encoded too many times" in error["message"]
         assert upstream.talks == []
+
+
+#: What paths are made of that are meant to be read in two ways.
+PIECES = st.sampled_from(
+    [
+        *("/", "//", ".", "..", "/../", "/./", "a", "b", "/v1", ";", "..;x=1", "\\", "?", "#", "%"),
+        *("%2e", "%2E", "%2f", "%5C", "%3b", "%3F", "%23", "%25", "%252e", "%252f", "%255c", "%c0%ae"),
+    ]
+)
+
+
+def readings(target):
+    """Yield the steps of a path as servers take them, each in its own way."""
+    path = target.partition("?")[0]
+    for times, backslashes, parameters in product(range(4), (False, True), (False, True)):
+        read = path
+        for _ in range(times):
+            read = unquote(read, "latin-1")
+        steps = re.split(r"[/\\]" if backslashes else "/", read)
+        yield [re.split("[;#]", step)[0] if parameters else step for step in steps]
+
+
+def lowest(steps):
+    """Return how far below its beginning a path leads at most: a step back of more than that leads out."""
+    depth = least = 0
+    for step in steps:
+        depth += {"": 0, ".": 0, "..": -1}.get(step, 1)
+        least = min(least, depth)
+    return least
+
+
+@settings(max_examples=300)
+@given(st.lists(PIECES, max_size=12).map(lambda pieces: "/" + "".join(pieces)))
+@example("/;\\a/../")
+@example("/a#/../..")
+def test_no_reading_of_a_path_that_passes_leads_out(target):
+    try:
+        check_target(target)
+    except InvalidRequest:
+        return
+    assert all(lowest(steps) == 0 for steps in readings(target))
