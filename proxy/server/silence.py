@@ -110,6 +110,7 @@ class Silence:
 
     def end(self) -> None:
         """Do nothing any more, whatever has been set in motion."""
+        self._lasts = None  # it is the relay's, which holds this: a cycle
         self._alarm.stop()
         if self._speaking is not None:
             self._speaking.cancel()
