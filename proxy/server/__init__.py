@@ -63,6 +63,7 @@ The upstream
     sending             a request on its way: on which road, and whether once more
     upstream_connection a connection, and the pool of them
     resolver            the addresses of its name
+    keepalive           sockets that notice that it is gone
     answer              its answer, read as it comes
     buffered_answer     the same, as aiohttp keeps it: the plain road
     answer_heads        heads of answers, and those that cannot be used

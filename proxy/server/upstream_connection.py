@@ -21,6 +21,7 @@ from aiohttp.streams import StreamReader
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamBusy
 from proxy.server.alarms import Alarm, TimeLimit
+from proxy.server.keepalive import keepalive_socket
 from proxy.server.resolver import Resolver
 from proxy.server.short_queue import ShortQueue
 
@@ -226,7 +227,9 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, timeouts: Timeouts, connections: type[Connection] = Connection, **settings: Any):
         self._names = Resolver(timeouts.connect)
-        super().__init__(resolver=self._names, use_dns_cache=False, **settings)
+        super().__init__(
+            resolver=self._names, use_dns_cache=False, socket_factory=keepalive_socket, **settings
+        )
         self._timeouts = timeouts
         self._factory = partial(connections, loop=self._loop)  # type: ignore[assignment] # theirs, specialised
 

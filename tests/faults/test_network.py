@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from proxy.server import keepalive
 from tests.faults.asking import ASKS, NEXT, Ask
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.streams import PATH, QUESTION, ROLE, serves
@@ -114,3 +115,26 @@ async def test_packets_that_are_lost_before_the_answer(proxied, cable):
         upstream.talks[0].go.set()
 
     assert (head.status, error["code"]) == TIMEOUT
+
+
+@asks
+async def test_upstream_that_is_gone_while_it_is_silent(proxied, cable, ask, monkeypatch):
+    """It may take ten minutes to its first word, if it is there."""
+    monkeypatch.setattr(keepalive, "_PROBES", dict.fromkeys(keepalive._PROBES, 1))
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        cable.cut()
+        await soon(talk.go.wait())
+        talk.writer.transport.abort()
+
+    async with (
+        Scripted(script, listening=cable.listen()) as upstream,
+        proxied(upstream.url) as client,
+    ):
+        await ask.ask(client)
+        head, error = await client.error()
+        upstream.talks[0].go.set()
+
+    assert (head.status, error["code"]) == (502, "upstream_truncated")
+    assert "Connection timed out" in error["message"]
