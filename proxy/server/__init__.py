@@ -19,6 +19,7 @@ The proxy
     app                 its start and its stop
     listening           sockets that listen
     client_connections  connections of clients, and what on them is no HTTP at all
+    alarms              limits of time
     short_queue         what connections keep in the place of a deque
     one_task            their fast road
     tls                 certificates, in front and towards upstreams
@@ -49,7 +50,6 @@ Its answer goes out
     relay               a stream, rewritten event by event
     stream              that stream as the client gets it
     silence             what it does while the upstream says nothing
-    alarms              limits of time
     pace                when its events came
     whole               an answer in one piece, rewritten
     progress            whether it gets on
