@@ -128,7 +128,7 @@ def run_on_envelope(steps: Steps, stream: StreamState, chunk: Chunk) -> bool:
 def _run_until(
     steps: tuple[Step, ...], stream: StreamState, chunk: Chunk, key: str, right: str | int
 ) -> bool:
-    """Do what `run` does, until what stands under the key is right."""
+    """Apply each repair to the chunk until what stands under the key is right; count what they did."""
     changed = False
     counts = stream.repairs
     for name, apply in steps:
@@ -136,7 +136,8 @@ def _run_until(
         if outcome:
             counts[name] = counts.get(name, 0) + 1
             changed |= outcome is not NOTED
-            if chunk[key] == right and type(chunk[key]) is type(right):
+            value = chunk.get(key)
+            if value == right and type(value) is type(right):
                 break
     return changed
 
