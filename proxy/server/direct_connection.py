@@ -146,7 +146,7 @@ class DirectConnection(Connection):
         """Take bytes: those of a body on the fast road past aiohttp."""
         if self._open_body is not None:
             self._open_body.receive(data)
-        elif self._parser is None and self._asker is not None and not self.idle:
+        elif self._asker is not None and self._parser is None and not self._head_came:
             self._receive_beginning(data, self._asker)
         else:
             super().data_received(data)

@@ -7,10 +7,11 @@ import asyncio
 import math
 import re
 import select
+from collections import deque
 from functools import partial
 from http import HTTPStatus
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -239,12 +240,12 @@ class Connector(aiohttp.TCPConnector):
         It is what `connect` would do first, but takes no task's turn, and makes no lease. The connection
         counts against the limit until it is given to `take_back`.
         """
-        kept = self._conns.get(key)
+        kept: deque[tuple[Connection, float]] | None = self._conns.get(key)  # type: ignore[assignment] # ours
         while kept:
             connection, since = kept.popleft()
             if connection.is_connected() and monotonic() - since <= (self._keepalive_timeout or math.inf):
                 self._acquired.add(connection)
-                return cast(Connection, connection)
+                return connection
             connection.close()
         return None
 
