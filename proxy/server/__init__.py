@@ -19,9 +19,9 @@ The proxy
     app                 its start and its stop
     listening           sockets that listen
     client_connections  connections of clients, and what on them is no HTTP at all
+    one_task            their fast road
     alarms              limits of time
     short_queue         what connections keep in the place of a deque
-    one_task            their fast road
     tls                 certificates, in front and towards upstreams
     generation          one reading of the configuration at work, until its last request has ended
     stopping            how requests are cut off that still run at the end

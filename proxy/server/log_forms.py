@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 import orjson
 import structlog
@@ -26,37 +26,46 @@ def json_form(stream: TextIO) -> Form:
 
 def text_form(stream: TextIO) -> Form:
     """Return the form that writes text to a stream, with colours on a terminal."""
-    render = (
-        structlog.dev.ConsoleRenderer(colors=True, sort_keys=False, pad_event_to=0)
-        if stream.isatty()
-        else plain
-    )
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    return structlog.WriteLogger(stream), [stamp, _for_people, render]
+    if not stream.isatty():
+        return structlog.WriteLogger(stream), [stamp, plain]
+    coloured = structlog.dev.ConsoleRenderer(colors=True, sort_keys=False, pad_event_to=0)
+    return structlog.WriteLogger(stream), [stamp, for_people, coloured]
 
 
 def plain(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
-    """Write a line as structlog's renderer does without colours, at a fraction of the cost."""
+    """Write a line `for_people` as structlog's renderer does without colours, at a fraction of the cost."""
     words = [f"{line.pop('timestamp')} [{line.pop('level'):<9}] {line.pop('event')}"]
     if "logger" in line:
         words.append(f"[{line.pop('logger')}]")
     quoted = _QUOTED.search
     for key, value in line.items():
-        bare = isinstance(value, str) and quoted(value) is None
-        words.append(f"{key}={value}" if bare else f"{key}={value!r}")
+        if isinstance(value, str):
+            text = value
+        elif isinstance(value, dict | list):
+            text = _in_words(value)
+        else:
+            words.append(f"{key}={value!r}")
+            continue
+        if text:
+            words.append(f"{key}={text}" if quoted(text) is None else f"{key}={text!r}")
     return " ".join(words)
 
 
-def _for_people(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+def for_people(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Write lists and counts as words; leave out what is empty."""
     for key, value in list(line.items()):
-        if isinstance(value, dict):
-            line[key] = ",".join([f"{name}:{times}" for name, times in value.items()])
-        elif isinstance(value, list):
-            line[key] = ",".join(value)
+        if isinstance(value, dict | list):
+            line[key] = _in_words(value)
         if line[key] == "":
             del line[key]
     return line
+
+
+def _in_words(value: dict[str, Any] | list[str]) -> str:
+    if isinstance(value, dict):
+        return ",".join([f"{name}:{times}" for name, times in value.items()])
+    return ",".join(value)
 
 
 def _stamp(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

@@ -22,14 +22,23 @@ from proxy.server.record import Record
         {"event": "request", "model": "two words", "path": "/a=b", "reason": 'it\'s "so"', "text": "a\nb\tc"},
         {"event": "library", "logger": "aiohttp.server", "message": "Some words."},
         {"event": "two words", "worker": 1, "model": "\u00e9"},
+        {
+            "event": "request",
+            "repairs": {"missing-id": 1, "a b": 2},
+            "models": ["*", "m"],
+            "ports": [],
+            "x": {},
+        },
     ],
-    ids=["plain", "quoted", "library", "worker"],
+    ids=["plain", "quoted", "library", "worker", "several"],
 )
 def test_text_without_colours_is_what_structlog_would_write(line):
     line = {"timestamp": "2026-11-24T10:00:00Z", "level": "info"} | line
     renderer = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, pad_event_to=0)
 
-    assert log_forms.plain(None, "info", dict(line)) == renderer(None, "info", dict(line))
+    assert log_forms.plain(None, "info", dict(line)) == renderer(
+        None, "info", log_forms.for_people(None, "info", dict(line))
+    )
 
 
 class Writes(io.RawIOBase):
