@@ -4,14 +4,14 @@ A client that keeps its connection sends the same head with each request, but fo
 connection remembers what followed from the last one, and the doors need not look at it again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import Final
 
 from aiohttp import web
 from aiohttp.http import HttpVersion
 
-from proxy.server.headers import PASSING, Headers
+from proxy.server.headers import PASSING, Headers, Written
 
 #: How clients spell the fields that differ from one request to the next; in another spelling, it is another
 #: head.
@@ -34,6 +34,7 @@ class Admission:
         lines: the header fields, but for those of `PASSING`.
         client: the name that the configuration gives to the client's key.
         fields: what the upstream gets of them; never changed.
+        written: how they have been written for it.
     """
 
     doors: object
@@ -43,6 +44,7 @@ class Admission:
     lines: bytes
     client: str | None
     fields: Headers
+    written: Written = field(default_factory=Written)
 
     def holds(self, doors: object, request: web.BaseRequest, lines: bytes) -> bool:
         """Tell whether the same follows from another request's head.

@@ -5,6 +5,7 @@ head of the request, and it is written only for what the session would write in 
 with a body that goes out at once. `proxy.server.sending` sends all else through the session.
 """
 
+import re
 from collections.abc import AsyncIterable
 from typing import Final, cast
 
@@ -17,15 +18,16 @@ from yarl import URL
 
 from proxy.server.answer_heads import Head, KnownHeads
 from proxy.server.direct_connection import DirectConnection, DirectReply
-from proxy.server.headers import Headers
+from proxy.server.headers import Headers, Written
+from proxy.server.record import REQUEST_ID
 from proxy.server.upstream_connection import Connector
 
 #: Of a request that goes out with its body at once; a larger one goes in pieces. In bytes.
 LARGE_BODY: Final = 2**18
 _METHODS: Final = frozenset({"GET", "POST"})
 #: What would end a header field, or be taken for its end (RFC 9110, section 5.5).
-_CONTROL: Final = bytes([*range(9), *range(10, 32), 127])
-_LINE_END: Final = "\r\n"
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_REQUEST_ID: Final = REQUEST_ID.lower()
 
 Body = bytes | AsyncIterable[bytes] | None
 
@@ -34,12 +36,14 @@ class Sent:
     """What is known of a request on its way.
 
     Attributes:
+        written: the one before of the same client, as it was written.
         reused: it went out on a connection that had served another one.
     """
 
-    __slots__ = ("reused",)
+    __slots__ = ("reused", "written")
 
-    def __init__(self) -> None:
+    def __init__(self, written: Written):
+        self.written = written
         self.reused = False
 
 
@@ -140,7 +144,7 @@ class DirectRequests:
             TimeoutError: as the session would.
             ValueError: a header field holds control characters.
         """
-        request = self._written(method, target, headers, body)
+        request = self._written(method, target, headers, body, sent.written)
         kept = self._connector.take(self._key)
         connection = cast(DirectConnection, await self._connect() if kept is None else kept)
         sent.reused = connection.used
@@ -172,15 +176,27 @@ class DirectRequests:
         connection, lease._protocol = lease.protocol, None  # from now on it is ours to give back
         return connection
 
-    def _written(self, method: str, target: str, headers: Headers, body: Body) -> bytes:
+    def _written(self, method: str, target: str, headers: Headers, body: Body, before: Written) -> bytes:
+        """Write a request, with the lines of the one before where the same fields go to the same place."""
         content = body if isinstance(body, bytes) else b""
-        lines = [f"{method} {self._path}{target} HTTP/1.1"]
-        if "Host" not in headers:
-            lines.append(self._host)
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        request_id = headers.get(REQUEST_ID, "")
+        before.fields[REQUEST_ID] = request_id  # which alone is another each time
+        if before.writer is not self or before.fields != headers:
+            before.writer, before.fields, before.lines = self, headers, self._lines(headers)
+        head = f"{method} {self._path}{target} HTTP/1.1\r\n{before.lines}"
+        if request_id:
+            head += f"{REQUEST_ID}: {_checked(request_id)}\r\n"
         if "Content-Length" not in headers and (body is not None or method == "POST"):
-            lines.append(f"Content-Length: {len(content)}")
-        head = _LINE_END.join(lines).encode("utf-8", "surrogateescape")
-        if len(head) - len(head.translate(None, _CONTROL)) != len(_LINE_END) * (len(lines) - 1):
-            raise ValueError("A header field of the request holds control characters.")
-        return b"%b\r\n\r\n%b" % (head, content)
+            head += f"Content-Length: {len(content)}\r\n"
+        return b"%b\r\n%b" % (head.encode("utf-8", "surrogateescape"), content)
+
+    def _lines(self, headers: Headers) -> str:
+        lines = [] if "Host" in headers else [self._host]
+        lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != _REQUEST_ID]
+        return "".join([f"{_checked(line)}\r\n" for line in lines])
+
+
+def _checked(line: str) -> str:
+    if _CONTROL.search(line):
+        raise ValueError("A header field of the request holds control characters.")
+    return line

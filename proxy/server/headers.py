@@ -56,6 +56,23 @@ OF_A_STREAM: Final = CIMultiDictProxy(
 )
 
 
+class Written:
+    """The fields of a request to an upstream, as they were written: most are the same in the next.
+
+    Attributes:
+        writer: who wrote them; None before.
+        fields: what was written.
+        lines: in which lines, but for that of the request id.
+    """
+
+    __slots__ = ("fields", "lines", "writer")
+
+    def __init__(self) -> None:
+        self.writer: object = None
+        self.fields: Headers = CIMultiDict()
+        self.lines = ""
+
+
 def end_to_end(headers: Mapping[str, str]) -> Headers:
     """Return the fields that go on to the other side, in their order, repeated ones included.
 

@@ -101,10 +101,15 @@ class StreamRelay:
         return await self._stream.end(last_frames)
 
     async def _ask(self) -> Answer:
-        headers = asking_uncompressed(self._request)
+        request, headers = self._request, asking_uncompressed(self._request)
         body, self._body = self._body, b""  # it may be large, and the stream long
         return await self._upstream.ask(
-            self._request.method, self._request.target, headers=headers, body=body, decode=True
+            request.method,
+            request.target,
+            headers=headers,
+            body=body,
+            decode=True,
+            written=request.admission.written,
         )
 
     async def _rewrite(self, answer: Answer) -> Sequence[bytes]:

@@ -11,7 +11,7 @@ from yarl import URL
 from proxy.server.direct import DirectResponse
 from proxy.server.direct_connection import DirectReply
 from proxy.server.direct_request import LARGE_BODY, Body, DirectRequests, PlainReply, Sent
-from proxy.server.headers import Headers
+from proxy.server.headers import Headers, Written
 
 #: What can be sent a second time.
 _SENT_AGAIN: Final = (bytes, NoneType)
@@ -41,7 +41,7 @@ class Sender:
         self._direct = direct
 
     async def send(
-        self, method: str, target: str, *, headers: Headers, body: Body, decode: bool
+        self, method: str, target: str, *, headers: Headers, body: Body, decode: bool, written: Written
     ) -> DirectReply | PlainReply | DirectResponse:
         """Send a request and wait for the head of its answer.
 
@@ -53,13 +53,14 @@ class Sender:
             headers: all of them, but for what follows from the body and the upstream's place.
             body: bytes, which can be sent again; or a stream, which cannot.
             decode: undo the answer's Content-Encoding.
+            written: the one before of the same client, as it was written.
 
         Raises:
             aiohttp.ClientError: it cannot be sent, or is not answered.
             aiohttp.http_exceptions.HttpProcessingError: the answer is no HTTP.
             TimeoutError: the connection, or the head of the answer, takes too long.
         """
-        sent = Sent()
+        sent = Sent(written)
         road: Road = self._send_by_session
         if self._direct is not None and self._direct.suits(method, target, body):
             road = self._direct.send

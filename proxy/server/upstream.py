@@ -20,7 +20,7 @@ from proxy.server.buffered_answer import BufferedAnswer
 from proxy.server.direct import DirectAnswer, DirectResponse, kind_of_connection
 from proxy.server.direct_connection import DirectConnection
 from proxy.server.direct_request import DirectRequests
-from proxy.server.headers import Headers
+from proxy.server.headers import Headers, Written
 from proxy.server.locations import bring_home
 from proxy.server.no_answer import before_the_answer
 from proxy.server.sending import Sender, watch_reuse
@@ -95,6 +95,7 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes | AsyncIterable[bytes] | None = None,
         decode: bool = False,
+        written: Written | None = None,
     ) -> Answer:
         """Send a request and wait for the head of its answer, whatever its status.
 
@@ -104,6 +105,7 @@ class Upstream:
             headers: what the upstream gets, but for what the configuration or the body's length decides.
             body: bytes, which can be sent again; or a stream, which cannot.
             decode: undo the answer's Content-Encoding.
+            written: the one before of the same client, as it was written; it takes note of this one.
 
         Returns:
             The answer, for an `async with`. A redirect is an answer too.
@@ -117,7 +119,12 @@ class Upstream:
         """
         try:
             reply = await self._sender.send(
-                method, target, headers=self._completed(headers), body=body, decode=decode
+                method,
+                target,
+                headers=self._completed(headers),
+                body=body,
+                decode=decode,
+                written=written or Written(),
             )
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             if isinstance(error.__cause__, ClientError):  # it was the client's body that failed

@@ -85,7 +85,10 @@ class WholeRelay:
     async def _ask(self, target: str, body: bytes | None) -> Answer:
         headers = asking_uncompressed(self._request)
         method = self._request.method
-        return await self._upstream.ask(method, target, headers=headers, body=body, decode=True)
+        written = self._request.admission.written
+        return await self._upstream.ask(
+            method, target, headers=headers, body=body, decode=True, written=written
+        )
 
     async def _read(self, answer: Answer) -> bytes:
         """Return the body of an answer as it leaves.
