@@ -48,6 +48,11 @@ def test_the_health_check_is_a_command_of_the_product():
     accept(arguments)
 
 
+def test_a_model_has_time_to_load_before_the_proxy_counts_as_ill():
+    health = SERVICES["straightwire"]["healthcheck"]
+    assert int(health["start_period"].removesuffix("m")) >= 10
+
+
 def test_streams_have_time_to_end(monkeypatch):
     configuration = serving(image_environment() | SERVICES["straightwire"]["environment"], monkeypatch)
     assert float(SERVICES["straightwire"]["stop_grace_period"].removesuffix("s")) > configuration.drain
@@ -59,4 +64,5 @@ def test_what_is_ours_runs_confined_and_in_this_version(name):
     assert service["image"] == f"straightwire:{__version__}"
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
     assert {"cpus", "memory", "pids"} == set(service["deploy"]["resources"]["limits"])

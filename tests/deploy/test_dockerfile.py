@@ -41,6 +41,7 @@ def test_each_file_that_is_installed_is_known_by_its_hash():
     requirements = re.split(r"^(?=[\w.-]+==)", LOCK, flags=re.MULTILINE)[1:]
     assert len(requirements) == len(versions(LOCK))
     assert [each for each in requirements if "--hash=sha256:" not in each] == []
+    assert "--require-hashes" in (ROOT / "Dockerfile").read_text("utf-8")
 
 
 def test_the_lock_names_no_place_to_download_from():

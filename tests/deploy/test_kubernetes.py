@@ -94,6 +94,17 @@ def test_a_service_monitor_finds_the_admin_listener():
     assert endpoint["path"] == "/metrics"
 
 
+def volume(pod: Object, name: str) -> Object:
+    (found,) = [each for each in pod["spec"]["volumes"] if each["name"] == name]
+    return found
+
+
+def sources(pod: Object, kind: str) -> dict[str, str]:
+    """Return which objects of a kind the pod mounts, by the volume's name."""
+    named = {"configMap": "name", "secret": "secretName"}[kind]
+    return {each["name"]: each[kind][named] for each in pod["spec"]["volumes"] if kind in each}
+
+
 @pytest.fixture
 def configuration(objects, tmp_path, monkeypatch):
     """What straightwire makes of the first pod's variables, files and keys."""
@@ -108,8 +119,11 @@ def configuration(objects, tmp_path, monkeypatch):
     (config,) = of_kind(objects, "ConfigMap")
     mounts = {mount["name"]: Path(mount["mountPath"]) for mount in proxy_of(pod)["volumeMounts"]}
     assert Path(file).parent == mounts["config"]
-    for name, key in KEYS.items():
-        (tmp_path / name).write_text(key)
+    assert sources(pod, "configMap") == {"config": config["metadata"]["name"]}
+    (secret,) = of_kind(objects, "Secret")
+    assert sources(pod, "secret") == {"keys": secret["metadata"]["name"]}
+    for item in volume(pod, "keys")["secret"]["items"]:
+        (tmp_path / item["path"]).write_text(KEYS[item["key"]])
     text = config["data"][Path(file).name].replace(f"file:{mounts['keys']}", f"file:{tmp_path}")
     (tmp_path / "config.yaml").write_text(text)
     return serving(environ, monkeypatch, tmp_path / "config.yaml")
@@ -168,6 +182,8 @@ def test_it_runs_confined_and_in_this_version(objects):
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
     }
+    assert pod["spec"]["automountServiceAccountToken"] is False, "it asks Kubernetes for nothing"
+    assert pod["spec"]["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
     assert pod["spec"]["enableServiceLinks"] is False, "STRAIGHTWIRE_… is the proxy's own"
 
 
@@ -194,6 +210,8 @@ def test_the_network_policy_admits_what_the_gateway_has_to_reach():
     ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
     (service,) = of_kind(rendered(FOLDER / "sidecar"), "Service")
     assert service["spec"]["ports"][0]["port"] in ports
+    (names,) = [rule["ports"] for rule in policy["spec"]["egress"] if "kube-dns" in str(rule["to"])]
+    assert names == [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
     assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == {
         "openai",
         "admin",
