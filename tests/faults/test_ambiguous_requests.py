@@ -157,7 +157,7 @@ PASSED = {
         b"PROPFIND /x HTTP/1.1\r\nHost: x\r\nDepth: 1\r\n\r\n",
         [("PROPFIND /base/x", b"")],
     ),
-    "fragment": (b"GET /a#/../../admin HTTP/1.1\r\nHost: x\r\n\r\n", [("GET /base/a", b"")]),
+    "fragment": (b"GET /a#/b/../admin HTTP/1.1\r\nHost: x\r\n\r\n", [("GET /base/a", b"")]),
     "blank-lines-first": (b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", [("GET /base/", b"")]),
     "another-after-it": (
         b"GET /one HTTP/1.1\r\nHost: x\r\n\r\nGET /two HTTP/1.1\r\nHost: x\r\n\r\n",
