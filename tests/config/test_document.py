@@ -2,9 +2,11 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from proxy.config import shape
 from proxy.config.load import load
 from proxy.config.schema import Configuration
 from proxy.errors import ConfigurationError
@@ -335,3 +337,34 @@ def test_so_are_any_bytes(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_bytes(content)
     assert isinstance(outcome(file), ConfigurationError)
+
+
+#: Every key that there is, wherever it belongs; so most trees are wrong in places, and some are right.
+_KEYS = sorted({str(key) for path in shape.walk({("upstreams",): ["a"], ("models",): ["*"]}) for key in path})
+_LEAVES = st.none() | st.booleans() | st.integers(-1, 2**70) | st.floats() | st.dates() | st.text(max_size=5)
+_GOOD = st.sampled_from(
+    ["http://x", "a", "5s", "1MiB", "0", "info", "json", "openai", "${A}", "${B:-c}", "sha256:0"]
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    tree=st.dictionaries(
+        st.sampled_from(_KEYS),
+        st.recursive(
+            _LEAVES | _GOOD,
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner, max_size=4)
+            ),
+            max_leaves=12,
+        ),
+        max_size=6,
+    )
+)
+def test_so_is_any_tree(tree: object, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    found = outcome(file)
+    if isinstance(found, ConfigurationError):
+        assert all(line.startswith(str(file)) and "\n" not in line for line in found.mistakes)
+        assert len(found.mistakes) == len(set(found.mistakes))

@@ -22,6 +22,7 @@ def test_nobody_takes_the_place_of_one_that_has_ended():
     memory = shared_memory(2)
     watching, ended, alive = Places(0, memory), Places(1, memory), Places(0, memory)
     ended.take()
+    ended.take()
     alive.take()
     watching.vacate(1)
     assert alive.taken == 1

@@ -1,5 +1,7 @@
 """The sums of what several processes count."""
 
+import itertools
+
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
@@ -63,7 +65,9 @@ def test_what_has_ended_keeps_its_counts_and_runs_no_more():
     assert (found["requests_total200"], found["running"], found["seconds_count"]) == (5, 1, 2)
 
 
-def test_sum_has_counted_since_the_first_of_its_parts_has():
+def test_sum_has_counted_since_the_first_of_its_parts_has(monkeypatch):
+    moments = itertools.count(1_000)
+    monkeypatch.setattr("time.time", lambda: float(next(moments)))
     parts = [Counts(1, 0), Counts(1, 0), Counts(1, 0)]
     created = [
         sample.value
