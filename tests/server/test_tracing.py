@@ -13,7 +13,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from proxy.errors import ConfigurationError
 from proxy.server.app import Proxy
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, chunk, soon
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.running import configured, running
 from tests.server.streams import ONE, PATH, QUESTION, ROLE, WHOLE, answers, serves, stays
 
@@ -102,6 +102,22 @@ async def test_span_of_a_stream(telemetry):
     assert span.start_time_unix_nano <= first.time_unix_nano <= span.end_time_unix_nano
     assert span.status.code == Status.STATUS_CODE_UNSET
     assert "secret" not in repr(collector.requests)
+
+
+async def test_first_event_is_within_the_span_though_the_loops_clock_is_ahead(telemetry, clock):
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        clock.advance(5)
+        await talk.send(*STREAM)
+
+    async with traced(telemetry, script) as (collector, _, client):
+        await client.post(PATH, QUESTION)
+        await client.head()
+        await client.chunks()
+
+    (span,) = collector.spans
+    (first,) = span.events
+    assert span.start_time_unix_nano <= first.time_unix_nano <= span.end_time_unix_nano
 
 
 async def test_trace_joins_client_and_upstream(telemetry):
