@@ -163,10 +163,12 @@ def repeated_call_name(fragment: Fragment, stream: StreamState) -> Outcome:
     sources=("ai#12901",),
 )
 def missing_call_type(fragment: Fragment, stream: StreamState) -> Outcome:
-    """Say `"type":"function"` in a call's first fragment."""
-    if not fragment.opening or fragment.wire.get("type") == "function" or not _function(fragment):
+    """Say `"type":"function"` in a call's first fragment, or `"custom"` where it is one of those."""
+    kind = "function" if _function(fragment) else "custom"
+    named = isinstance(fragment.wire.get(kind), dict)
+    if not (fragment.opening and named) or fragment.wire.get("type") == kind:
         return KEPT
-    fragment.wire["type"] = "function"
+    fragment.wire["type"] = kind
     return REPAIRED
 
 
