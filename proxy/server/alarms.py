@@ -119,11 +119,16 @@ class _Entries:
         self._due = 0.0  # by a clock that no test puts forward
         self._late = 0.0  # what the alarms whose time has come have been put off by
         self._looking = False
+        self._put_off_to = 0.0  # by the loop's clock; 0: nothing is put off
 
     def add(self, when: float, alarm: Alarm) -> None:
         """Look at an alarm at that time."""
         heappush(self._heap, (when, alarm))
-        if self._heap[0][1] is alarm and not self._looking:
+        if self._put_off_to:
+            if when < self._put_off_to:  # set after the time that was lost
+                loop = asyncio.get_running_loop()
+                loop.call_later(max(0.0, when - loop.time()), self._look_at, when, alarm)
+        elif self._heap[0][1] is alarm and not self._looking:
             self._set_timer()
 
     def lose(self) -> None:
@@ -152,9 +157,15 @@ class _Entries:
         late = min(monotonic() - self._due, _PUT_OFF - self._late)
         if late > _PUNCTUAL:
             self._late += late
+            self._put_off_to = loop.time() + late
             self._wait(late)
         else:
+            self._put_off_to = 0.0
             loop.call_soon(loop.call_soon, self._look)  # between the two it looks
+
+    def _look_at(self, when: float, alarm: Alarm) -> None:
+        if alarm.counts(when):
+            alarm.look(when, max(when, asyncio.get_running_loop().time()))
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()

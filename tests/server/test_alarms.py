@@ -217,3 +217,24 @@ async def test_loop_that_is_always_late_puts_nothing_off_for_ever(monkeypatch):
         async with TimeLimit(LIMIT):
             await asyncio.Event().wait()
     assert turns < 50
+
+
+async def test_what_begins_after_the_time_that_was_lost_is_not_put_off():
+    loop, old, new = asyncio.get_running_loop(), Bell(), Bell()
+    late = Alarm(old.ring)
+    late.set(loop.time() + LIMIT / 10)
+    await asyncio.sleep(0)
+    time.sleep(STANDSTILL)  # noqa: ASYNC251 - nothing else happens meanwhile: that is the fault
+    while not _put_off(loop):  # noqa: ASYNC110 - it takes a turn or two
+        await asyncio.sleep(0)
+    punctual = Alarm(new.ring)
+    punctual.set(loop.time() + LIMIT / 10)
+
+    await soon(new.heard.wait())
+    assert old.rung == 0
+    await soon(old.heard.wait())
+    assert (old.rung, new.rung) == (1, 1)
+
+
+def _put_off(loop: asyncio.AbstractEventLoop) -> bool:
+    return alarms._entries_of(loop)._put_off_to > 0
