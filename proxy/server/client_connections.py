@@ -74,7 +74,12 @@ class ClientServer(web.Server):
         return self._kind(self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs)
 
     def _exchange(self, *arguments: Any) -> Exchange:
-        return Exchange(*arguments, self._loop, complete=self._complete)
+        try:
+            return Exchange(*arguments, self._loop, complete=self._complete)
+        except ValueError:  # yarl can make nothing of the host of a whole URL; here it is ours anyway
+            message, *others = arguments
+            message = message._replace(url=message.url.relative())
+            return Exchange(message, *others, self._loop, complete=self._complete)
 
 
 class ClientConnection(web.RequestHandler):

@@ -144,3 +144,11 @@ async def test_client_that_leaves_while_it_should_send():
         await client.leave()
 
         await soon(upstream.talks[0].gone.wait())
+
+
+@pytest.mark.usefixtures("road")
+async def test_whole_url_with_a_host_that_is_none_is_answered():
+    async with talking(serves(EMPTY)) as (upstream, client):
+        await client.request("GET", "http://xn--/a?b=c")
+        assert (await client.head()).status == 200
+        assert upstream.requests[0].target == "/a?b=c"
