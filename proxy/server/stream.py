@@ -152,6 +152,8 @@ class ClientStream:
         """Hold nothing any more of the head, which has left."""
         if self._response is not None:
             self._response.headers.clear()
+            if self._chunked:  # by which whoever breaks it off sees how
+                self._response.headers["Transfer-Encoding"] = "chunked"
 
     def _send(self, data: bytes) -> None:
         transport = self._protocol.transport
