@@ -137,7 +137,7 @@ class DirectConnection(Connection):
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """Take the news that no answer will come, unless its head is there."""
         if self._reply is not None and not (self._head_came or self._reply.done()):
-            set_exception(self._reply, exc, *cause)
+            set_exception(self._reply, self._torn(exc), *cause)
         super().set_exception(exc, *cause)
 
     # From the event loop

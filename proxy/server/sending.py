@@ -12,6 +12,7 @@ from proxy.server.direct import DirectResponse
 from proxy.server.direct_connection import DirectReply
 from proxy.server.direct_request import LARGE_BODY, Body, DirectRequests, PlainReply, Sent
 from proxy.server.headers import Headers, Written
+from proxy.server.upstream_connection import InTheHead
 
 #: What can be sent a second time.
 _SENT_AGAIN: Final = (bytes, NoneType)
@@ -67,7 +68,7 @@ class Sender:
         try:
             return await road(method, target, headers, body, decode=decode, sent=sent)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if not (sent.reused and _nothing_came(error) and isinstance(body, _SENT_AGAIN)):
+            if isinstance(error, InTheHead) or not (sent.reused and isinstance(body, _SENT_AGAIN)):
                 raise
         return await road(method, target, headers, body, decode=decode, sent=sent)
 
@@ -104,8 +105,3 @@ def watch_reuse() -> aiohttp.TraceConfig:
     traces.on_connection_reuseconn.append(note_reuse)
     traces.on_connection_create_end.append(note_creation)
     return traces
-
-
-def _nothing_came(error: Exception) -> bool:
-    """Tell whether the connection ended without a byte of an answer (else aiohttp puts the torso there)."""
-    return not isinstance(error, aiohttp.ServerDisconnectedError) or isinstance(error.message, str)

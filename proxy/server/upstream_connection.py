@@ -37,6 +37,18 @@ _BEFORE_THE_ANSWER: Final = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_P
 _WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
+class InTheHead:
+    """The connection ended when something had come, but not the whole head of the answer."""
+
+
+class ResetInTheHead(InTheHead, aiohttp.ClientOSError):
+    """It was broken."""
+
+
+class ClosedInTheHead(InTheHead, aiohttp.ServerDisconnectedError):
+    """It was closed."""
+
+
 class Connection(ResponseHandler):
     """One connection, used for one request after the other.
 
@@ -49,13 +61,14 @@ class Connection(ResponseHandler):
     """
 
     # With these in it, the dictionary of aiohttp's own would outgrow what Python shares between objects.
-    __slots__ = ("_asked", "_deadline", "_head_came", "_raw_head", "_seam", "_sent", "_waiting")
+    __slots__ = ("_asked", "_begun", "_deadline", "_head_came", "_raw_head", "_seam", "_sent", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
         self._buffer = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._asked = False
         self._sent = False
+        self._begun = False  # something has come of the answer, or before it
         self._head_came = False
         self._raw_head = b""  # the head that is being parsed, where it has come in one piece
         self._seam = b""  # the last bytes of one that has not come whole
@@ -92,6 +105,10 @@ class Connection(ResponseHandler):
         """Measure from now on: the whole request has been sent."""
         self._sent = True
         self._set_deadline()
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Take the news that no answer will come, and tell whether it had begun."""
+        super().set_exception(self._torn(exc), *cause)
 
     def close(self) -> None:
         """Close at once: aiohttp would wait until the upstream has taken what it has not yet been sent."""
@@ -152,7 +169,7 @@ class Connection(ResponseHandler):
         """Do nothing where aiohttp would begin its own measure anew."""
 
     def _expect_answer(self) -> None:
-        self._asked, self._sent, self._head_came = True, False, False
+        self._asked, self._sent, self._begun, self._head_came = True, False, False, False
         self._seam = b""
 
     def _receive_head(self, data: bytes) -> None:
@@ -161,6 +178,7 @@ class Connection(ResponseHandler):
         At a fault it forgets what it has understood in the same call, and how the bytes were cut would decide
         what becomes of an answer with more behind it than there should be.
         """
+        self._begun = True
         at = 0
         while at < len(data) and not self._head_came and self.exception() is None:
             rest = data[at:]
@@ -173,6 +191,16 @@ class Connection(ResponseHandler):
         self._raw_head = b""
         if at < len(data) and self.exception() is None:
             self.data_received(data[at:])
+
+    def _torn(self, error: BaseException) -> BaseException:
+        """Return the error that ended the connection, as one that tells of an answer that had begun."""
+        if not self._begun or self._head_came:
+            return error
+        if type(error) is aiohttp.ClientOSError:
+            return ResetInTheHead(*error.args)
+        if type(error) is aiohttp.ServerDisconnectedError:
+            return ClosedInTheHead(error.message)
+        return error
 
     def _end_answer(self) -> None:
         """Look whether the beginning of another answer has come with the end of this one."""

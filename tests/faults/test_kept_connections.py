@@ -1,5 +1,6 @@
 """A connection to the upstream that is kept: it is never used where something is wrong with it."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Callable
@@ -218,14 +219,35 @@ async def test_request_is_sent_twice_at_most(talking, end, method):
         assert await get(client) == b"ours"
 
 
-@pytest.mark.parametrize("torso", [b"H", b"HTTP/1.1 200 OK\r\nContent-Le"], ids=["a-byte", "half-a-head"])
+TORSOS = {
+    "a-byte": b"H",
+    "half-a-head": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "continue": b"HTTP/1.1 100 Continue\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("torso", TORSOS.values(), ids=TORSOS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_request_that_got_something_back_is_not_sent_again(talking, method, torso):
+async def test_request_that_got_something_back_is_not_sent_again(talking, monkeypatch, method, torso, end):
+    """The upstream has begun to work: it may do so twice."""
+    arrived = asyncio.Event()
+    receive = Connection._receive_head
+
+    def note(connection: Connection, data: bytes) -> None:
+        receive(connection, data)
+        if data == torso:
+            arrived.set()
+
+    monkeypatch.setattr(Connection, "_receive_head", note)
+
     async def script(talk: Talk) -> None:
         await talk.receive()
         await talk.send(MINE)
         await talk.receive()
         await talk.send(torso)
+        await soon(arrived.wait())  # a reset would take it back
+        end(talk)
 
     async with talking(script, serves(OURS)) as (upstream, client):
         assert await get(client) == b"mine"
