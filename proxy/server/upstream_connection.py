@@ -291,11 +291,18 @@ class Connector(aiohttp.TCPConnector):
         seconds = self._timeouts.first_byte
         try:
             async with TimeLimit(seconds):
-                await super()._wait_for_available_connection(*arguments)
+                await self._wait_or_pass_on(*arguments)
         except TimeoutError:
             raise UpstreamBusy(
                 f"All {self.limit} connections to the upstream were taken for {seconds:g} s. Try again later."
             ) from None
+
+    async def _wait_or_pass_on(self, *arguments: Any) -> None:
+        try:
+            await super()._wait_for_available_connection(*arguments)
+        except asyncio.CancelledError:
+            self._release_waiter()  # its turn may just have come, and nobody else would be told
+            raise
 
     async def _create_connection(self, *arguments: Any) -> ResponseHandler:
         try:

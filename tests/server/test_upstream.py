@@ -275,3 +275,20 @@ async def test_each_request_on_a_connection_has_all_the_time_for_its_answer(cloc
         with pytest.raises(UpstreamTimeout, match="nothing within 3 s"):
             await asked
         await soon(server.talks[0].gone.wait())
+
+
+async def test_who_leaves_as_its_turn_comes_passes_it_on():
+    """A connection becomes free in the same moment in which the client leaves that waits for it."""
+    async with Scripted(serves(OK)) as server, asking(server, max_connections=1) as upstream:
+        await post(upstream)
+        connector = upstream._session.connector
+        (place,) = connector._conns
+        taken = connector.take(place)
+        first, second = (asyncio.create_task(post(upstream)) for _ in range(2))
+        for _ in range(10):  # turns, in which both come to wait
+            await asyncio.sleep(0)
+        assert sum(map(len, connector._waiters.values())) == 2
+        connector.take_back(place, taken, whole=True)
+        first.cancel()
+
+        await soon(second)
