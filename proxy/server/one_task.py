@@ -88,9 +88,9 @@ class OneTaskConnection(ClientConnection):
             return False  # the client has left
         self._parser.message_consumed()
         writer = StreamWriter(self, self._loop)
-        # No name for what is taken out of the queue: a name would hold it for as long as the answer takes.
-        request = self._request_factory(*self._messages.popleft(), self, writer, self._task_handler)  # type: ignore[arg-type]
         try:
+            # What is taken out of the queue gets no name: it would be held for as long as the answer takes.
+            request = self._request_factory(*self._messages.popleft(), self, writer, self._task_handler)  # type: ignore[arg-type]
             response, gone = await self._handle_request(request, None, self._request_handler)
         except ConnectionError:
             return False
