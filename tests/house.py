@@ -52,6 +52,7 @@ BUILTINS_NOT_IN_WIRE = {"__import__", "breakpoint", "eval", "exec", "input", "op
 AIOHTTP_FLOORS = {"cli", "server", "demo"}
 CLIENT_MODULES = {
     "proxy.server.buffered_answer",
+    "proxy.server.connector",
     "proxy.server.direct",
     "proxy.server.direct_connection",
     "proxy.server.direct_request",

@@ -61,7 +61,8 @@ The upstream
 
     upstream            asks it, and turns all that goes wrong into errors of ours
     sending             a request on its way: on which road, and whether once more
-    upstream_connection a connection, and the pool of them
+    upstream_connection a connection
+    connector           those that are kept, and how new ones are made
     resolver            the addresses of its name
     keepalive           sockets that notice that it is gone
     answer              its answer, read as it comes

@@ -17,10 +17,10 @@ from aiohttp.streams import StreamReader
 from yarl import URL
 
 from proxy.server.answer_heads import Head, KnownHeads
+from proxy.server.connector import Connector
 from proxy.server.direct_connection import DirectConnection, DirectReply
 from proxy.server.headers import Headers, Written
 from proxy.server.record import REQUEST_ID
-from proxy.server.upstream_connection import Connector
 
 #: Of a request that goes out with its body at once; a larger one goes in pieces. In bytes.
 LARGE_BODY: Final = 2**18

@@ -17,6 +17,7 @@ from proxy.errors import ClientError, UpstreamMalformed, UpstreamReported
 from proxy.server.answer import Answer, Reply
 from proxy.server.answer_heads import Head, fault_of
 from proxy.server.buffered_answer import BufferedAnswer
+from proxy.server.connector import Connector
 from proxy.server.direct import DirectAnswer, DirectResponse, kind_of_connection
 from proxy.server.direct_connection import DirectConnection
 from proxy.server.direct_request import DirectRequests
@@ -25,7 +26,7 @@ from proxy.server.locations import bring_home
 from proxy.server.no_answer import before_the_answer
 from proxy.server.sending import Sender, watch_reuse
 from proxy.server.tls import towards
-from proxy.server.upstream_connection import HEADER_LIMIT, READ_AHEAD, Connector
+from proxy.server.upstream_connection import HEADER_LIMIT, READ_AHEAD
 
 #: What aiohttp would add to a request of its own accord. A proxy adds nothing.
 _ADDED_BY_AIOHTTP: Final = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
