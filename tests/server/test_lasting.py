@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from proxy.server.client_connections import ClientConnection
 from proxy.server.one_task import kind_of_connection
 from proxy.server.stream import ClientStream
+from proxy.wire.rewriter import StreamRewriter
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.operating import Log
@@ -120,6 +121,28 @@ async def test_it_breaks_off_as_any_other(clock, let_go):
         (frame,) = await client.chunks()
 
     assert error_of(frame)["code"] == "upstream_truncated"
+
+
+@pytest.mark.parametrize("lasts", [False, True], ids=["young", "lasting"])
+async def test_what_came_before_a_defect_of_ours_arrives(clock, let_go, monkeypatch, lasts):
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        await talk.send(STREAM_HEAD, chunk(ROLE), chunk(ONE))
+        await soon(talk.go.wait())
+        await talk.send(chunk(TWO))
+        await talk.closed()
+
+    def fails(*_: object) -> None:
+        raise KeyError("a defect")
+
+    async with Scripted(script) as upstream, running(upstream) as proxy, PlainClient(proxy.url) as client:
+        await begin(client)
+        if lasts:
+            await let_it_last(clock, let_go)
+        monkeypatch.setattr(StreamRewriter, "receive_data", fails)
+        monkeypatch.setattr(StreamRewriter, "shortcut", fails)
+        upstream.talks[0].go.set()
+        assert await client.closed() == b""  # the end, and no reset, which would destroy what is on its way
 
 
 @pytest.mark.parametrize(
