@@ -37,6 +37,7 @@ What both know
     signs         what a fragment says of itself
     arguments     whether the arguments of a call are whole
     previews      calls that are sent again while they grow
+    moments       when an answer or a model was made
     reported      an upstream's errors, in whatever form
     error_words   how servers name them
 

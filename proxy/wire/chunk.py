@@ -12,6 +12,7 @@ from proxy.errors import UpstreamReported
 from proxy.wire.arguments import Arguments
 from proxy.wire.call_ids import CallIds
 from proxy.wire.calls import Call, CallTracker
+from proxy.wire.moments import seconds
 from proxy.wire.previews import Previews
 from proxy.wire.requests import Endpoint, Request
 
@@ -26,10 +27,6 @@ NAMELESS_MODEL: Final = "unknown"
 #: Texts that a delta can carry besides its content.
 REASONING: Final = ("reasoning_content", "reasoning")
 TEXTS: Final = ("content", *REASONING, "refusal")
-#: Later than any second of this millennium's first half: milliseconds, or finer.
-MAX_SECONDS: Final = 10**11
-#: Finer than picoseconds: whatever this counts, it is no time.
-NO_TIME: Final = 10**24
 
 CHUNK_KEYS: Final = (
     "id",
@@ -253,27 +250,6 @@ def first_identity(request: Request, origin: Origin, chunk: Chunk, kind: str | N
         created=origin.began if created is None else created,
         model=model,
     )
-
-
-def seconds(created: Any) -> int | None:
-    """Return whole seconds of Unix time, or None where `created` tells no time.
-
-    Floats are cut, numeric strings read, milliseconds and finer units brought to seconds.
-    """
-    if created is None or (type(created) is int and 1 <= created <= MAX_SECONDS):
-        return created
-    if isinstance(created, str):
-        try:
-            created = float(created)
-        except ValueError:
-            return None
-    if isinstance(created, bool) or not isinstance(created, int | float):
-        return None
-    if not 1 <= created < NO_TIME:
-        return None
-    while created > MAX_SECONDS:
-        created //= 1000
-    return int(created)
 
 
 def says_something(choice: Choice) -> bool:

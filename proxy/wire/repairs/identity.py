@@ -5,7 +5,8 @@ They run only on a chunk that does not bear the stream's identity already.
 
 from typing import Any
 
-from proxy.wire.chunk import Chunk, StreamState, seconds
+from proxy.wire.chunk import Chunk, StreamState
+from proxy.wire.moments import seconds
 from proxy.wire.repairs.entry import FORM, KEPT, REPAIRED, Outcome, Scope, repair
 
 
@@ -114,13 +115,13 @@ def missing_created(chunk: Chunk, stream: StreamState) -> Outcome:
     scope=Scope.ENVELOPE,
     watches="created",
     basis=FORM,
-    wrong='"created":1706937715819 · "created":1234567890.56 · "created":"1700000000"',
-    right='"created":1706937715 · "created":1234567890 · "created":1700000000',
+    wrong='"created":1706937715819 · "created":"1700000000.56" · "created":"2024-02-03T05:21:55Z"',
+    right='"created":1706937715 · "created":1700000000 · "created":1706937715',
     breaks="Go, Rust and Java decoders of integers; .NET's DateTimeOffset: out of range",
     sources=("ai-gateway#962", "web-llm#829", "mistral.rs#1805", "AnythingLLM#2920"),
 )
 def malformed_created(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Bring floats, numeric strings and finer units to whole seconds."""
+    """Bring floats, numeric strings, dates and finer units to whole seconds."""
     created = chunk.get("created")
     whole = seconds(created)
     if whole is None or (type(created) is int and created == whole):

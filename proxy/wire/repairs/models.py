@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
-from proxy.wire.chunk import Chunk, StreamState, seconds
+from proxy.wire.chunk import Chunk, StreamState
+from proxy.wire.moments import seconds
 from proxy.wire.repairs.entry import FORM, KEPT, MODELS, REPAIRED, Outcome, Scope, repair
 
 #: `created` of a model whose upstream does not tell: the same at each call, and no decoder refuses it.
