@@ -14,7 +14,7 @@ from typing import Final
 
 from proxy.config.load import load
 from proxy.errors import ConfigurationError, InvalidRequest, UpstreamError, UpstreamTruncated
-from proxy.server.paths import check_target
+from proxy.server.clients.paths import check_target
 from proxy.wire.bodies import reported_error, rewrite_body
 from proxy.wire.chunk import Origin
 from proxy.wire.chunked import ChunkedDecoder

@@ -2,9 +2,9 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.server.metrics import Metrics, page
-from proxy.server.pace import Pace
-from proxy.server.record import Record
+from proxy.server.answers.pace import Pace
+from proxy.server.operator.metrics import Metrics, page
+from proxy.server.operator.record import Record
 
 
 def samples() -> dict[str, set[str]]:

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from proxy.cli import COMMANDS, straightwire
 from proxy.errors import Stopped, UpstreamError
-from proxy.server.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR
+from proxy.server.operator.record import CLIENT_GONE, COMPLETE, INTERNAL_ERROR
 from proxy.wire.chunk import Origin
 from proxy.wire.document import CLIENTS, markdown, symptoms
 from proxy.wire.plan import compile_plan

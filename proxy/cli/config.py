@@ -9,7 +9,7 @@ from proxy.cli import FILE
 from proxy.cli.serve import load_configuration
 from proxy.config.load import json_schema
 from proxy.errors import ConfigurationError
-from proxy.server.trial import mistakes
+from proxy.server.processes.trial import mistakes
 
 
 @click.group()

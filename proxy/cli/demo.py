@@ -21,7 +21,7 @@ from proxy.config.schema import Configuration, Log
 from proxy.demo.localai import application
 from proxy.server.app import Proxy
 from proxy.server.listening import bind, url_of
-from proxy.server.process import run
+from proxy.server.processes.process import run
 from proxy.wire.chunk import Origin
 from proxy.wire.plan import compile_plan
 from proxy.wire.repairs import CATALOGUE

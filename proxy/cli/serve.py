@@ -10,7 +10,7 @@ import click
 from proxy.cli import FILE
 from proxy.config.load import load
 from proxy.config.schema import Configuration
-from proxy.server.process import run
+from proxy.server.processes.process import run
 from proxy.wire.repairs import CATALOGUE
 from proxy.wire.translations import CATALOGUE as TRANSLATIONS
 from proxy.wire.translations import DIALECTS

@@ -11,17 +11,17 @@ from aiohttp import web
 from proxy.config.lasting import keep
 from proxy.config.schema import Configuration
 from proxy.errors import CannotListen
-from proxy.server.access_log import AccessLog, open_log, tell_reload, tell_start
-from proxy.server.answering import Answering
-from proxy.server.client_connections import ClientServer
+from proxy.server.clients.answering import Answering
+from proxy.server.clients.client_connections import ClientServer
+from proxy.server.clients.one_task import kind_of_connection
 from proxy.server.generation import Generation
 from proxy.server.listening import bind, bound_silence, serve, url_of
-from proxy.server.metrics import Metrics
-from proxy.server.one_task import kind_of_connection
-from proxy.server.oversight import STOPPING, Oversight
-from proxy.server.places import Places
+from proxy.server.operator.access_log import AccessLog, open_log, tell_reload, tell_start
+from proxy.server.operator.metrics import Metrics
+from proxy.server.operator.oversight import STOPPING, Oversight
+from proxy.server.operator.tracing import Tracing
+from proxy.server.processes.places import Places
 from proxy.server.tls import in_front, renew
-from proxy.server.tracing import Tracing
 
 #: Seconds for what is left to do on connections whose requests have ended.
 _LAST_WORDS: Final = 1.0

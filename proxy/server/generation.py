@@ -1,10 +1,10 @@
 """What one reading of the configuration has set up, and the requests that came in while it was in force."""
 
 from proxy.config.schema import Configuration
-from proxy.server.doors import Doors
-from proxy.server.places import Places
-from proxy.server.running import Running
-from proxy.server.service import Service
+from proxy.server.answers.service import Service
+from proxy.server.clients.doors import Doors
+from proxy.server.clients.running import Running
+from proxy.server.processes.places import Places
 
 
 class Generation:

@@ -131,7 +131,7 @@ def impatient(folder: Path, **settings: float) -> dict[str, str]:
     (folder / "sitecustomize.py").write_text(
         "import sys\n"
         "if 'serve' in sys.orig_argv:\n"
-        "    import proxy.server.children as children\n"
+        "    import proxy.server.processes.children as children\n"
         f"    vars(children).update({ {'_PULSE': 0.05} | settings!r})\n"
     )
     return {"PYTHONPATH": str(folder)}
@@ -140,7 +140,9 @@ def impatient(folder: Path, **settings: float) -> dict[str, str]:
 async def test_worker_that_does_not_get_ready_is_killed(tmp_path):
     environ = impatient(tmp_path, _START=1.0)
     with (tmp_path / "sitecustomize.py").open("a") as script:
-        script.write("if 'proxy.server.worker' in sys.orig_argv:\n    import time\n    time.sleep(600)\n")
+        script.write(
+            "if 'proxy.server.processes.worker' in sys.orig_argv:\n    import time\n    time.sleep(600)\n"
+        )
     async with Scripted(STREAM) as upstream:
         served = await start(upstream, tmp_path / "proxy.yaml", environ, workers=2)
         _, told = await soon(served.process.communicate())
@@ -200,8 +202,8 @@ async def test_others_take_all_connections_while_a_worker_does_not_start(tmp_pat
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "words = sys.orig_argv\n"
-        f"if 'proxy.server.worker' in words and os.path.exists({str(broken)!r}):\n"
-        "    if words[words.index('proxy.server.worker') + 1] == '2':\n"
+        f"if 'proxy.server.processes.worker' in words and os.path.exists({str(broken)!r}):\n"
+        "    if words[words.index('proxy.server.processes.worker') + 1] == '2':\n"
         "        os._exit(7)\n"
     )
     async with (
@@ -307,7 +309,7 @@ async def test_all_workers_get_the_configuration_or_none_does(tmp_path):
 
 async def test_proxy_whose_workers_do_not_start_fails_with_the_reason(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\nif 'proxy.server.worker' in sys.orig_argv:\n    os._exit(7)\n"
+        "import os, sys\nif 'proxy.server.processes.worker' in sys.orig_argv:\n    os._exit(7)\n"
     )
     async with Scripted(STREAM) as upstream:
         served = await start(upstream, tmp_path / "proxy.yaml", {"PYTHONPATH": str(tmp_path)}, workers=2)

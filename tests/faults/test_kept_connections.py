@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from proxy.server.upstream_connection import Connection
+from proxy.server.upstreams.upstream_connection import Connection
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
 from tests.server.streams import PATH, QUESTION, WHOLE, answers, serves

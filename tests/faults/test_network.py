@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from proxy.server import keepalive
+from proxy.server.upstreams import keepalive
 from tests.faults.asking import ASKS, NEXT, Ask
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.streams import PATH, QUESTION, ROLE, serves

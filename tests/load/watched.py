@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from proxy.config.schema import Configuration
-from proxy.server.process import run
+from proxy.server.processes.process import run
 
 
 class Watch:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from proxy.server import service
+from proxy.server.answers import service
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, chunk, soon
 from tests.server.operating import Log, logging

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, disable_created_metrics, enable_created_metrics
 from prometheus_client import Histogram as LibrarysHistogram
 
-from proxy.server.counts import Counts, Histogram
-from proxy.server.metrics import page
+from proxy.server.operator.counts import Counts, Histogram
+from proxy.server.operator.metrics import page
 
 LIMITS = (0.01, 0.5, 1, 600.0)
 NAMES = st.sampled_from(["", "local", "ü", 'with"quote', "a\nb"])

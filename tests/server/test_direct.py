@@ -6,10 +6,10 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
-from proxy.server import direct
-from proxy.server.answer_heads import Head, KnownHeads
-from proxy.server.direct_connection import DirectConnection
-from proxy.server.upstream_connection import Connection
+from proxy.server.upstreams import direct
+from proxy.server.upstreams.answer_heads import Head, KnownHeads
+from proxy.server.upstreams.direct_connection import DirectConnection
+from proxy.server.upstreams.upstream_connection import Connection
 from proxy.wire.rewriter import StreamRewriter
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import talking

@@ -3,7 +3,7 @@
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from proxy.server.endpoints import endpoint_of
+from proxy.server.clients.endpoints import endpoint_of
 from proxy.wire.requests import Endpoint
 
 UNDERSTOOD = {

@@ -144,7 +144,7 @@ async def test_stream_does_not_keep_the_body_of_its_request():
 
 
 def test_what_is_alive_at_the_start_is_not_searched_again():
-    lines = ["import gc", "from proxy.server.garbage import hold_back", "hold_back()"]
+    lines = ["import gc", "from proxy.server.processes.garbage import hold_back", "hold_back()"]
     count = "print(gc.get_freeze_count(), sum(gc.get_count()) < 100)"
     told = subprocess.run(  # in a process of its own, since it is for good
         [sys.executable, "-c", "; ".join([*lines, count])], capture_output=True, text=True, check=True

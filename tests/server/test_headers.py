@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from proxy.server.headers import end_to_end, without_body
+from proxy.server.clients.headers import end_to_end, without_body
 
 #: RFC 9110, section 7.6.1, and what came before it.
 HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}

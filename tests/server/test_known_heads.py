@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from proxy.errors import UpstreamMalformed
-from proxy.server.answer_heads import KnownHeads
+from proxy.server.upstreams.answer_heads import KnownHeads
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import talking
 from tests.server.streams import PATH, QUESTION, WHOLE, answers, serves

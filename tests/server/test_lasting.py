@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 from multidict import CIMultiDict
 
-from proxy.server.client_connections import ClientConnection
-from proxy.server.one_task import kind_of_connection
-from proxy.server.stream import ClientStream
+from proxy.server.answers.stream import ClientStream
+from proxy.server.clients.client_connections import ClientConnection
+from proxy.server.clients.one_task import kind_of_connection
 from proxy.wire.rewriter import StreamRewriter
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.schema import Log
-from proxy.server import log_forms
-from proxy.server.access_log import AccessLog, open_log
-from proxy.server.record import Record
+from proxy.server.operator import log_forms
+from proxy.server.operator.access_log import AccessLog, open_log
+from proxy.server.operator.record import Record
 
 
 @pytest.mark.parametrize(

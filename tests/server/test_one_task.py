@@ -3,9 +3,9 @@
 import aiohttp
 import pytest
 
-from proxy.server import one_task
-from proxy.server.client_connections import ClientConnection
-from proxy.server.one_task import OneTaskConnection
+from proxy.server.clients import one_task
+from proxy.server.clients.client_connections import ClientConnection
+from proxy.server.clients.one_task import OneTaskConnection
 from tests.plain_client import PlainClient
 from tests.scripted import Scripted
 from tests.server.running import running, talking, tasks_of_the_proxy

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import InvalidRequest
-from proxy.server.paths import check_target
+from proxy.server.clients.paths import check_target
 from tests.server.running import talking
 from tests.server.streams import serves
 

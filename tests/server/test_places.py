@@ -2,7 +2,7 @@
 
 import os
 
-from proxy.server.places import Places, shared_memory
+from proxy.server.processes.places import Places, shared_memory
 
 
 def test_each_sees_what_all_have_taken():

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from proxy.server.resolver import Resolver
+from proxy.server.upstreams.resolver import Resolver
 from tests.scripted import PATIENCE, soon
 
 AGAIN = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")

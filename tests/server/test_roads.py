@@ -9,8 +9,8 @@ from random import Random
 import pytest
 
 from proxy.errors import UpstreamError
-from proxy.server import direct
-from proxy.server.upstream import Upstream
+from proxy.server.upstreams import direct
+from proxy.server.upstreams.upstream import Upstream
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.streams import PATH, serves
 from tests.server.test_upstream import OK, asking, barrier

@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.server.metrics import page
-from proxy.server.totals import Totals
+from proxy.server.operator.metrics import page
+from proxy.server.processes.totals import Totals
 
 
 class Counts:

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.config.schema import Upstream as Settings
 from proxy.errors import UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
-from proxy.server.upstream import Answer, Upstream
+from proxy.server.upstreams.upstream import Answer, Upstream
 from tests.scripted import STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.streams import PATH, answers, serves, stays
 

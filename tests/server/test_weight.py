@@ -7,11 +7,11 @@ import pytest
 from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 
-from proxy.server.client_connections import ClientServer
-from proxy.server.direct_connection import DirectConnection
-from proxy.server.one_task import kind_of_connection
+from proxy.server.clients.client_connections import ClientServer
+from proxy.server.clients.one_task import kind_of_connection
 from proxy.server.short_queue import ShortQueue
-from proxy.server.upstream_connection import Connection
+from proxy.server.upstreams.direct_connection import DirectConnection
+from proxy.server.upstreams.upstream_connection import Connection
 
 
 @pytest.mark.parametrize("kind", [Connection, DirectConnection])

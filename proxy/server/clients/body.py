@@ -1,0 +1,88 @@
+"""A request's body, as it comes from the client."""
+
+import math
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+from aiohttp.http_exceptions import HttpProcessingError
+
+from proxy.errors import InvalidRequest, RequestTimedOut, RequestTooLarge, UnsupportedEncoding
+from proxy.server.alarms import Alarm
+from proxy.server.clients.exchange import Exchange
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def incoming(request: Exchange) -> AsyncIterator[bytes]:
+    """Yield a request's body as it comes; ask for it first where the client waits for that.
+
+    So a request that is refused before need not send it (RFC 9110, section 10.1.1).
+
+    Raises:
+        InvalidRequest: its chunks are broken.
+        RequestTimedOut: it stopped coming.
+    """
+    await _ask_for(request)
+    content, patience = request.content, request.patience
+    silence = Alarm(partial(content.set_exception, TimeoutError()))
+    try:
+        while True:
+            if patience and not content.is_eof():
+                silence.set(request.now() + patience)
+            data = await content.readany()
+            silence.set(math.inf)  # whoever takes the data may take his time
+            if not data:
+                return
+            yield data
+    except TimeoutError:
+        request.protocol.close()  # when it is answered, without waiting for the rest once more
+        request.content.feed_eof()
+        raise RequestTimedOut(f"Nothing came of the request's body for {patience:g} s.") from None
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        raise InvalidRequest("The request's body is not proper HTTP: its chunks are broken.") from error
+    finally:
+        silence.stop()
+
+
+async def read_whole(request: Exchange, limit: int) -> bytes:
+    """Read a request's body to its end.
+
+    Args:
+        request: the client's.
+        limit: in bytes; 0 is none.
+
+    Raises:
+        RequestTooLarge: it is longer, or says that it will be.
+        InvalidRequest: its chunks are broken.
+        RequestTimedOut: it stopped coming.
+        UnsupportedEncoding: it is compressed; unpacked, it could be of any size.
+    """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedEncoding("A request body cannot be compressed here. Send it as it is.")
+    content = request.content
+    if content.is_eof() and content.exception() is None:
+        whole = content.read_nowait()  # it came with the head, as most do
+        if 0 < limit < len(whole):
+            raise _too_large(limit)
+        return whole
+    if 0 < limit < (request.content_length or 0):
+        raise _too_large(limit)
+    body = bytearray()
+    async for data in incoming(request):
+        body += data
+        if 0 < limit < len(body):
+            raise _too_large(limit)
+    return bytes(body)
+
+
+async def _ask_for(request: Exchange) -> None:
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(_CONTINUE)
+        request.writer.output_size = 0  # the response has not begun by that
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The request body is longer than {limit} bytes.")
