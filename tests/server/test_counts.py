@@ -28,13 +28,24 @@ def shown(*collectors) -> list[bytes]:
     return [page(registry, accept)[0] for accept in ("", OPEN_METRICS)]
 
 
-@given(st.lists(st.tuples(NAMES, st.sampled_from([200, 499]))))
-def test_counter(requests):
-    told = "requests_total", "Requests.", ["upstream", "code"]
+@given(st.lists(st.tuples(NAMES, NAMES)))
+def test_counter(streams):
+    told = "streams_total", "Streams.", ["upstream", "outcome"]
     ours, librarys = Counts(*told), Counter(*told, registry=None)
-    for values in requests:
+    for values in streams:
         ours.add(*values)
         librarys.labels(*values).inc()
+
+    assert shown(ours) == shown(librarys)
+
+
+@given(st.lists(st.tuples(NAMES, st.sampled_from(["chat", "other"]), st.sampled_from([200, 499]))))
+def test_counter_with_more_labels(requests):
+    told = "requests_total", "Requests.", ["upstream", "endpoint", "code"]
+    ours, librarys = Counts(*told), Counter(*told, registry=None)
+    for upstream, *rest in requests:
+        ours.add(upstream, tuple(rest))
+        librarys.labels(upstream, *rest).inc()
 
     assert shown(ours) == shown(librarys)
 
@@ -69,14 +80,24 @@ def test_histogram_takes_what_was_counted_elsewhere():
         twin.observe("local", seconds)
     ours.add("local", [0, 2, 0, 0, 0], 0.75)
     ours.add("local", [0, 1, 0, 0, 1], 1000.25)
+    ours.add("local", [], 0.0)
 
     assert shown(ours) == shown(twin)
 
 
+def test_histogram_shows_where_nothing_was_counted():
+    ours = Histogram("gap_seconds", "Gaps.", "upstream", LIMITS)
+    librarys = LibrarysHistogram("gap_seconds", "Gaps.", ["upstream"], registry=None, buckets=LIMITS)
+    ours.add("local", [], 0.0)
+    librarys.labels("local")
+
+    assert shown(ours) == shown(librarys)
+
+
 def test_beginnings_are_shown_where_the_library_shows_its_own():
-    counter, histogram = Counts("a_total", "A.", ["b"]), Histogram("c", "C.", "d", LIMITS)
+    counter, histogram = Counts("a_total", "A.", ["b", "c"]), Histogram("c", "C.", "d", LIMITS)
     undated = Histogram("e", "E.", "f", LIMITS, dated=False)
-    counter.add("b")
+    counter.add("b", "c")
     histogram.observe("d", 1)
     undated.observe("f", 1)
     collectors = counter, histogram, undated

@@ -12,14 +12,15 @@ class Pace:
 
     Attributes:
         first: when the first one came, by the event loop's clock; None before.
-        gaps: the silences between reads that brought events, counted by `GAP_LIMITS`, the longer ones last.
+        gaps: the silences between reads that brought events, counted by `GAP_LIMITS`, the longer ones last;
+            empty while there was none.
     """
 
     __slots__ = ("_last", "first", "gaps")
 
     def __init__(self) -> None:
         self.first: float | None = None
-        self.gaps = [0] * (len(GAP_LIMITS) + 1)
+        self.gaps: list[int] = []
         self._last = 0.0
 
     @property
@@ -32,5 +33,7 @@ class Pace:
         if self.first is None:
             self.first = now
         else:
+            if not self.gaps:  # most whole answers come in one read
+                self.gaps = [0] * (len(GAP_LIMITS) + 1)
             self.gaps[bisect_left(GAP_LIMITS, now - self._last)] += 1
         self._last = now

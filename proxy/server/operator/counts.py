@@ -6,7 +6,9 @@ classes one by one; these leave that out, for one thread alone counts and shows.
 
 import time
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from operator import add
 from typing import Final
@@ -25,43 +27,43 @@ class Counts(Collector):
     Args:
         name: of the metric; it ends in `_total`.
         documentation: what it counts.
-        labels: their names.
+        labels: their names, two or more.
     """
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str]):
         self._told = name, documentation
         self._labels = labels
-        self._counts: dict[tuple[Hashable, ...], int] = {}
-        self._began: dict[tuple[Hashable, ...], float] = {}
+        self._counts: defaultdict[str, dict[Hashable, int]] = defaultdict(dict)
+        self._began: dict[tuple[str, Hashable], float] = {}  # in the order in which they are shown
 
-    def add(self, *values: Hashable) -> None:
-        """Count one more under these values of the labels."""
+    def add(self, first: str, rest: Hashable) -> None:
+        """Count one more under a value of the first label and one of the other; of several, a tuple."""
         try:
-            self._counts[values] += 1
+            self._counts[first][rest] += 1
         except KeyError:
-            self._begin(values, 1)
+            self._begin(first, rest, 1)
 
-    def add_all(self, first: Hashable, times: Mapping[str, int]) -> None:
-        """Count as often as it says for each value of the last of two labels, under one of the first."""
-        counts = self._counts
+    def add_all(self, first: str, times: Mapping[str, int]) -> None:
+        """Count as often as it says for each value of the other label, under one of the first."""
+        counts = self._counts[first]
         for last, more in times.items():
-            values = first, last
-            if values in counts:
-                counts[values] += more
-            else:
-                self._begin(values, more)
+            try:
+                counts[last] += more
+            except KeyError:
+                self._begin(first, last, more)
 
     def collect(self) -> Iterator[Metric]:
         """Return the counters as they stand."""
         family = CounterMetricFamily(*self._told, labels=self._labels)
         dated = _shows_beginnings()
-        for values, count in self._counts.items():
-            family.add_metric([*map(str, values)], count, self._began[values] if dated else None)
+        for (first, rest), began in self._began.items():
+            values = [first, *(map(str, rest) if isinstance(rest, tuple) else [str(rest)])]
+            family.add_metric(values, self._counts[first][rest], began if dated else None)
         yield family
 
-    def _begin(self, values: tuple[Hashable, ...], times: int) -> None:
-        self._counts[values] = times
-        self._began[values] = time.time()
+    def _begin(self, first: str, rest: Hashable, times: int) -> None:
+        self._counts[first][rest] = times
+        self._began[first, rest] = time.time()
 
 
 class Histogram(Collector):
@@ -82,39 +84,48 @@ class Histogram(Collector):
         self._label = label
         self._limits = limits
         self._dated = dated
-        self._counts: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
-        self._began: dict[str, float] = {}
+        self._amounts: dict[str, _Amounts] = {}
 
     def observe(self, value: str, amount: float) -> None:
         """Count an amount under a value of the label."""
-        if value not in self._counts:
-            self._begin(value)
-        self._counts[value][bisect_left(self._limits, amount)] += 1
-        self._sums[value] += amount
+        amounts = self._of(value)
+        amounts.counts[bisect_left(self._limits, amount)] += 1
+        amounts.total += amount
 
     def add(self, value: str, counts: Sequence[int], total: float) -> None:
-        """Count what has been counted elsewhere, class by class, and the sum of it."""
-        if value not in self._counts:
-            self._begin(value)
-        self._counts[value] = [*map(add, self._counts[value], counts)]
-        self._sums[value] += total
+        """Count what has been counted elsewhere, class by class, and the sum of it; no classes: nothing."""
+        amounts = self._of(value)
+        if counts:
+            amounts.counts = [*map(add, amounts.counts, counts)]
+            amounts.total += total
 
     def collect(self) -> Iterator[Metric]:
         """Return the histograms as they stand."""
         family = HistogramMetricFamily(*self._told, labels=[self._label])
         dated = self._dated and _shows_beginnings()
         limits = [*map(str, map(float, self._limits)), "+Inf"]
-        for value, counts in self._counts.items():
-            family.add_metric([value], [*zip(limits, accumulate(counts), strict=True)], self._sums[value])
+        for value, amounts in self._amounts.items():
+            classes = [*zip(limits, accumulate(amounts.counts), strict=True)]
+            family.add_metric([value], classes, amounts.total)
             if dated:
-                family.add_sample(family.name + BEGINNING, {self._label: value}, self._began[value])
+                family.add_sample(family.name + BEGINNING, {self._label: value}, amounts.began)
         yield family
 
-    def _begin(self, value: str) -> None:
-        self._counts[value] = [0] * (len(self._limits) + 1)
-        self._sums[value] = 0.0
-        self._began[value] = time.time()
+    def _of(self, value: str) -> "_Amounts":
+        try:
+            return self._amounts[value]
+        except KeyError:
+            self._amounts[value] = amounts = _Amounts([0] * (len(self._limits) + 1), time.time())
+            return amounts
+
+
+@dataclass(slots=True)
+class _Amounts:
+    """What a histogram has counted under one value, class by class, and since when."""
+
+    counts: list[int]
+    began: float
+    total: float = 0.0
 
 
 def _shows_beginnings() -> bool:

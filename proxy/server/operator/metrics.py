@@ -75,7 +75,7 @@ class Metrics:
     def __call__(self, record: Record) -> None:
         """Count a request that has ended."""
         upstream = record.upstream
-        self._requests.add(upstream, record.endpoint, record.status)
+        self._requests.add(upstream, (record.endpoint, record.status))
         self._seconds.observe(upstream, record.seconds)
         for repaired, repairs in record.repairs.items():
             self._repairs.add_all(repaired, repairs)
