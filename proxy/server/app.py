@@ -167,7 +167,7 @@ class Proxy:
         self._generation = self._answering.generation = generation
         self._generations.add(generation)
         self.metrics.follow(configuration.upstreams)
-        access_log = AccessLog(self._log)
+        access_log = AccessLog(configuration.log, self._log_stream, worker=self._worker)
         spans = [self._tracing.end] if self._tracing else []
         self._answering.listeners = (access_log, self.metrics, *spans)
         self._server.idle = configuration.clients.idle

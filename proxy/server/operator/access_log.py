@@ -10,15 +10,18 @@ import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+from structlog.typing import FilteringBoundLogger
 
 from proxy.config.schema import Configuration, Log
 from proxy.errors import StraightwireError
-from proxy.server.operator.log_forms import json_form, text_form
+from proxy.server.operator.log_forms import Form, json_form, text_form
 from proxy.server.operator.record import INTERNAL_ERROR, USUAL, Record, shown
+
+#: Of lines, the least urgent first.
+_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def open_log(
@@ -31,18 +34,13 @@ def open_log(
         stream: where to, in the place of the output that is set.
         worker: the number that its lines show, where there are several processes.
     """
-    stream = stream or (sys.stdout if settings.output == "stdout" else sys.stderr)
-    writer, form = json_form(stream) if settings.format == "json" else text_form(stream)
+    writer, form = _form(settings, stream)
     logger: FilteringBoundLogger = structlog.wrap_logger(
         writer,
-        processors=[
-            _Line(debug=settings.level == "debug"),
-            structlog.processors.add_log_level,
-            *form,
-        ],
+        processors=[structlog.processors.add_log_level, *form],
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
         cache_logger_on_first_use=False,
-    ).bind(**({} if worker is None else {"worker": worker}))
+    ).bind(**_context(worker))
     return logger
 
 
@@ -69,25 +67,37 @@ class LibraryLog(logging.Handler):
 
 
 class AccessLog:
-    """Writes a line for each request.
+    """Writes a line for each request, as `open_log` would: with what structlog makes lines of and writes
+    them with, but without a logger in between, which costs more than the line.
 
     Args:
-        log: where to; opened by `open_log`.
+        settings: its level, format and output.
+        stream: where to, in the place of the output that is set.
+        worker: the number that its lines show, where there are several processes.
     """
 
-    def __init__(self, log: FilteringBoundLogger):
-        self._log = log
+    def __init__(self, settings: Log, stream: TextIO | None = None, *, worker: int | None = None):
+        self._writer, self._form = _form(settings, stream)
+        self._context = _context(worker)
+        self._levels = _LEVELS[_LEVELS.index(settings.level) :]
+        self._traceback = settings.level == "debug"
 
     def __call__(self, record: Record) -> None:
         """Write the line of a request that has ended."""
-        # A log that nobody reads any more is no reason to break off answers.
-        with suppress(OSError):
-            if record.outcome == INTERNAL_ERROR:
-                self._log.error("request", record=record)
-            elif record.outcome in USUAL:
-                self._log.info("request", record=record)
-            else:
-                self._log.warning("request", record=record)
+        level = _level(record.outcome)
+        if level not in self._levels:
+            return
+        line: Any = _told(record, self._context.copy())
+        if record.defect is not None:
+            line.update(_defect(record.defect, whole=self._traceback))
+        line["event"] = "request"
+        line["level"] = level
+        for process in self._form:
+            line = process(self._writer, level, line)
+        try:
+            self._writer.msg(line)
+        except OSError:  # A log that nobody reads any more is no reason to break off answers.
+            return
 
 
 def tell_start(
@@ -120,36 +130,26 @@ def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> 
         log.info("upstream", name=name, url=upstream.url, dialect=upstream.dialect, models=models)
 
 
-class _Line:
-    """Puts into a line what a record tells, in the record's place: only where the line is written at all.
-
-    Args:
-        debug: show the traceback of a defect.
-    """
-
-    def __init__(self, *, debug: bool):
-        self._debug = debug
-
-    def __call__(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-        """Rewrite one line; those that hold no record stay as they are."""
-        record: Record | None = line.pop("record", None)
-        if record is None:
-            return line
-        event = line.pop("event")
-        line.update(_told(record))
-        if record.defect is not None:
-            line.update(_defect(record.defect, whole=self._debug))
-        line["event"] = event
-        return line
+def _form(settings: Log, stream: TextIO | None) -> Form:
+    stream = stream or (sys.stdout if settings.output == "stdout" else sys.stderr)
+    return json_form(stream) if settings.format == "json" else text_form(stream)
 
 
-def _told(record: Record) -> dict[str, Any]:
-    """Return what is known of a request, without what is not."""
-    line: dict[str, Any] = {
-        "request_id": record.request_id,
-        "method": shown(record.method),
-        "path": shown(record.path),
-    }
+def _context(worker: int | None) -> dict[str, Any]:
+    return {} if worker is None else {"worker": worker}
+
+
+def _level(outcome: str) -> str:
+    if outcome in USUAL:
+        return "info"
+    return "error" if outcome == INTERNAL_ERROR else "warning"
+
+
+def _told(record: Record, line: dict[str, Any]) -> dict[str, Any]:
+    """Put into a line what is known of a request, without what is not."""
+    line["request_id"] = record.request_id
+    line["method"] = shown(record.method)
+    line["path"] = shown(record.path)
     if record.client is not None:
         line["client"] = record.client
     if record.upstream:
@@ -167,14 +167,17 @@ def _told(record: Record) -> dict[str, Any]:
         line["events_out"] = record.events_out
         if (first := record.first_event) is not None:
             line["first_event_seconds"] = round(first, 3)
-    line["repairs"] = _repairs(record)
+    line["repairs"] = _repairs(record.repairs)
     return line
 
 
-def _repairs(record: Record) -> dict[str, int]:
+def _repairs(found: dict[str, dict[str, int]]) -> dict[str, int]:
     """Return how often each repair acted, whichever upstream's answer it was."""
+    if len(found) == 1:
+        (counted,) = found.values()
+        return {name: counted[name] for name in sorted(counted)}
     repairs: dict[str, int] = {}
-    for _, counted in sorted(record.repairs.items()):
+    for _, counted in sorted(found.items()):
         for name in sorted(counted):
             repairs[name] = repairs.get(name, 0) + counted[name]
     return repairs
