@@ -5,12 +5,17 @@ The body itself is not kept: it goes to the upstream as the client wrote it.
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from proxy.errors import InvalidRequest
 from proxy.wire.codec import expands
+
+#: Keys that say more of the answer than its model, and that it is a stream. Most requests have none of them.
+_FURTHER: Final = frozenset(
+    ("stream_options", "n", "prompt", "tools", "functions", "tool_choice", "encoding_format", "input")
+)
 
 
 class Endpoint(enum.Enum):
@@ -77,11 +82,14 @@ def read_request(endpoint: Endpoint, body: bytes) -> Request:
     model = wanted.get("model")
     if model is not None and not isinstance(model, str):
         raise InvalidRequest("'model' must be a string.", param="model")
+    stream = wanted.get("stream") is True
+    if _FURTHER.isdisjoint(wanted):
+        return Request(endpoint, model or None, stream)
     options = wanted.get("stream_options")
     return Request(
         endpoint=endpoint,
         model=model or None,
-        stream=wanted.get("stream") is True,
+        stream=stream,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         choices=_positive(wanted.get("n")) * _prompts(wanted.get("prompt")),
         tools=_tool_names(wanted.get("tools")),

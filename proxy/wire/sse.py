@@ -178,7 +178,8 @@ class EventDecoder:
 
     def _dispatch(self) -> None:
         lines = self._lines
-        self._ready.append(Event(lines[0] if len(lines) == 1 else b"\n".join(lines), self._event))
+        data = lines[0] if len(lines) == 1 else b"\n".join(lines)
+        self._ready.append(new_event(Event, (data, self._event)))
         lines.clear()
         self._held = 0
         self._event = b""

@@ -23,6 +23,8 @@ _FIELD: Final = b"data:"
 _BLANK_LINE: Final = b"\n\n"
 #: A stream whose events look different each time is not looked at for long.
 MAX_GUESSES: Final = 8
+#: The bytes of a few events, of whose surroundings it is cheaper to read every line than to learn them.
+FEW: Final = 1024
 
 
 class Wrapping(NamedTuple):
@@ -120,7 +122,9 @@ class QuickDecoder(EventDecoder):
         return self._feed_several(data)
 
     def _feed_several(self, data: bytes) -> list[Event]:
-        if self._start == b"" and data and data[0] != BOM[0]:
+        if self._start is not None:
+            if self._start or len(data) < FEW or data[0] == BOM[0]:
+                return super().feed(data)
             self._begin(data)
             return self.feed(data)
         if self.overflowed:

@@ -1,11 +1,13 @@
 """The quick decoder delivers and counts what the one that reads every line does."""
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from proxy.wire import wrapping
 from proxy.wire.framing import TolerantDecoder
 from proxy.wire.sse import Event, EventDecoder
 from proxy.wire.wrapping import QuickDecoder
@@ -45,6 +47,14 @@ way_of = pytest.mark.parametrize(("way", "deviations"), WAYS.values(), ids=WAYS)
 
 
 both = pytest.mark.parametrize("kind", [QuickDecoder, TolerantDecoder])
+
+
+@pytest.fixture(autouse=True, scope="module", params=[1, wrapping.FEW], ids=["at-once", "later"])
+def learns(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test is one of decoders that learn from the first read, and of those that read its lines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wrapping, "FEW", request.param)
+        yield
 
 
 def read(decoder: QuickDecoder, pieces: list[bytes]) -> tuple[list[Event], dict[str, object]]:
