@@ -28,17 +28,25 @@ _PUT_OFF: Final = 10.0
 
 
 class Alarm:
-    """Calls what it was made with at a time that can be moved at will. To be made while the event loop runs.
+    """Calls somebody at a time that can be moved at will. To be made while the event loop runs.
+
+    One may serve for one thing after the other: to `rest` between them costs nothing, either.
 
     Args:
-        ring: what is called; the alarm can be set again from there.
+        ring: whom; the alarm can be set again from there.
+        loop: by whose clock; None: the one that runs.
+
+    Attributes:
+        ring: the same; None: nobody.
+        loop: the same.
     """
 
-    __slots__ = ("_entered", "_entries", "_ring", "_when")
+    __slots__ = ("_entered", "_entries", "_when", "loop", "ring")
 
-    def __init__(self, ring: Callable[[], None]):
-        self._entries = _entries_of(asyncio.get_running_loop())
-        self._ring: Callable[[], None] | None = ring
+    def __init__(self, ring: Callable[[], None] | None = None, loop: asyncio.AbstractEventLoop | None = None):
+        self.ring = ring
+        self.loop = loop or asyncio.get_running_loop()
+        self._entries = _entries_of(self.loop)
         self._when = math.inf
         self._entered = math.inf  # the earliest time for which there is an entry
 
@@ -55,15 +63,20 @@ class Alarm:
             self._entered = when
             self._entries.add(when, self)
 
+    def rest(self) -> None:
+        """Ring for nobody, until somebody else takes the alarm."""
+        self._when, self.ring = math.inf, None
+
     def stop(self) -> None:
         """Never ring again, and hold nothing any more."""
-        self._when, self._ring = math.inf, None
+        self.rest()
         if self._entered < math.inf:
             self._entries.lose()
+            self._entered = math.inf
 
     def counts(self, when: float) -> bool:
         """Tell whether an entry for that time is of use."""
-        return when == self._entered and self._ring is not None
+        return when == self._entered
 
     def look(self, when: float, now: float) -> None:
         """Ring, or enter the time to which it has been moved: the one of an entry has come."""
@@ -72,9 +85,9 @@ class Alarm:
         self._entered = math.inf
         if self._when > now:
             self.set(self._when)
-        elif self._ring is not None:
+        elif self.ring is not None:
             self._when = math.inf
-            self._ring()
+            self.ring()
 
 
 class TimeLimit:
@@ -95,7 +108,7 @@ class TimeLimit:
         await self._timeout.__aenter__()
         if self._seconds:
             self._alarm = Alarm(self._expire)
-            self._alarm.set(asyncio.get_running_loop().time() + self._seconds)
+            self._alarm.set(self._alarm.loop.time() + self._seconds)
         return self
 
     async def __aexit__(

@@ -63,7 +63,7 @@ class StreamRelay:
         self._upstream = upstream
         self._rewriter = rewriter
         self._stream = ClientStream(request)
-        self._silence = Silence(patience, self._stream, rewriter, self._let_go)
+        self._silence = Silence(patience, self._stream, rewriter, self._let_go, request.alarm)
         self._body = body
         self._head: Head | None = None
         self._last_frames: Sequence[bytes] = ()

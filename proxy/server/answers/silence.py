@@ -45,6 +45,11 @@ class Patience:
         return min(self.open_after, self.keep_alive) if self.keep_alive else self.open_after
 
     @cached_property
+    def first_look(self) -> float:
+        """The time after which something becomes due before there is an answer."""
+        return min(self.before_opening, _LASTING)
+
+    @cached_property
     def shortest(self) -> float:
         """The time in which nothing can become due that has not begun to run."""
         return min(filter(None, (self.keep_alive, self.first_word, self.idle)), default=math.inf)
@@ -60,6 +65,7 @@ class Silence:
         stream: what is opened and kept alive.
         rewriter: its count of events tells events from pings and comments.
         lasts: called once, if the stream lasts.
+        alarm: that one, which rests before and after.
 
     Attributes:
         pace: when the events came.
@@ -86,21 +92,23 @@ class Silence:
         stream: ClientStream,
         rewriter: StreamRewriter,
         lasts: Callable[[], None],
+        alarm: Alarm,
     ):
         self.pace = Pace()
         self._patience = patience
         self._stream = stream
         self._rewriter = rewriter
         self._lasts: Callable[[], None] | None = lasts
-        self._loop = asyncio.get_running_loop()
+        self._alarm = alarm
+        self._loop = alarm.loop
         self._answer: Answer | None = None
         self._begun = False
         self._heard = self._said = self._loop.time()
-        self._alarm = Alarm(self._read_notes)
         self._speaking: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        self._set_alarm(self._said)
+        self._alarm.ring = self._read_notes
+        self._alarm.set(self._said + self._patience.first_look)
         return self
 
     def __exit__(
@@ -111,7 +119,7 @@ class Silence:
     def end(self) -> None:
         """Do nothing any more, whatever has been set in motion."""
         self._lasts = None  # it is the relay's, which holds this: a cycle
-        self._alarm.stop()
+        self._alarm.rest()
         if self._speaking is not None:
             self._speaking.cancel()
 

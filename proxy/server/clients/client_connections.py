@@ -14,6 +14,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
 from proxy.errors import ClientError, StraightwireError
+from proxy.server.alarms import Alarm
 from proxy.server.clients.admission import Admission
 from proxy.server.clients.exchange import Complete, Exchange
 from proxy.server.short_queue import ShortQueue
@@ -87,16 +88,23 @@ class ClientConnection(web.RequestHandler):
 
     Attributes:
         admission: what followed from the head of the last request that was let in.
+        alarm: of the answer that is being given, and rests between two.
     """
 
-    __slots__ = ("_head", "_refuse", "admission")
+    __slots__ = ("_head", "_refuse", "admission", "alarm")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self.admission: Admission | None = None
+        self.alarm = Alarm(loop=self._loop)
         self._messages = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._refuse = server.refuse
         self._head = 0  # bytes of one that is not yet whole
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note the end."""
+        self.alarm.stop()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; see to it that a fault in a body's chunks is noticed, and a head without end."""

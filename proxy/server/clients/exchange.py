@@ -12,6 +12,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from proxy.server.alarms import Alarm
 from proxy.server.operator.record import REQUEST_ID, Record, is_sane
 from proxy.wire.requests import Endpoint
 
@@ -85,6 +86,11 @@ class Exchange(web.BaseRequest):
         if task is None:
             raise RuntimeError("aiohttp serves requests in tasks")
         return task
+
+    @property
+    def alarm(self) -> Alarm:
+        """One that serves for this answer, as it did for those before on the same connection."""
+        return self._protocol.alarm  # type: ignore[attr-defined,no-any-return]  # it is a `ClientConnection`
 
     def now(self) -> float:
         """Return the time by the event loop's clock, in seconds."""

@@ -221,7 +221,7 @@ class Connection(ResponseHandler):
     def _set_deadline(self) -> None:
         if self._read_timeout and not self._head_came:
             if self._deadline is None:
-                self._deadline = Alarm(self._on_read_timeout)
+                self._deadline = Alarm(self._on_read_timeout, self._loop)
             self._deadline.set(self._loop.time() + self._read_timeout)
 
     def _drop_deadline(self) -> None:
