@@ -70,10 +70,10 @@ dist: ## the wheel, the source distribution and a bill of materials (CycloneDX),
 		--output-file "dist/straightwire-$$($(bin)/python -c 'import proxy; print(proxy.__version__)').cdx.json" \
 		$(VENV)-run/bin/python
 
-audit: ## known vulnerabilities in the pinned versions; asks the package index
+audit: ## known vulnerabilities in the pinned versions; asks pypi.org itself
 	@scripts/venv.sh $(VENV) test
 	$(bin)/python -m pip --quiet install --constraint constraints.txt --no-build-isolation --editable '.[audit]'
-	$(bin)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+	@scripts/audit.sh $(bin)/pip-audit
 
 pins: ## resolve constraints.txt and requirements.lock anew, on the oldest Python that is supported
 	python3.11 -m venv --clear .venv-pins
