@@ -18,6 +18,7 @@ class Head:
 
     status: int
     fields: list[tuple[str, str]]
+    version: str
 
     @property
     def headers(self) -> dict[str, str]:
@@ -101,7 +102,8 @@ class PlainClient:
         text = (await soon(self.reader.readuntil(b"\r\n\r\n"))).decode("latin-1")
         line, *fields = text.rstrip("\r\n").split("\r\n")
         pairs = (field.split(":", 1) for field in fields)
-        return Head(int(line.split(" ")[1]), [(name.lower(), value.strip()) for name, value in pairs])
+        version, status, *_ = line.split(" ")
+        return Head(int(status), [(name.lower(), value.strip()) for name, value in pairs], version)
 
     async def chunk(self) -> bytes:
         """Read one HTTP chunk; b"" is the last."""

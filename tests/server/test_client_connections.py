@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from aiohttp import web
 
 from tests.plain_client import PlainClient
 from tests.scripted import Scripted, Talk, chunk, soon
@@ -41,6 +42,7 @@ async def test_request_that_cannot_be_parsed(sent, status, words):
         head, error = await client.error()
         rest = await client.closed()
 
+    assert (head.version, head.headers["connection"]) == ("HTTP/1.1", "close")
     assert (head.status, error["type"]) == (status, "invalid_request_error")
     assert words in error["message"]
     assert rest == b""
@@ -95,6 +97,21 @@ async def test_body_of_a_later_request_whose_chunks_break():
         assert (await client.head()).status == 200
         assert (await client.error())[0].status == 400
         await client.closed()
+
+
+@pytest.mark.usefixtures("road")
+async def test_body_that_nobody_wanted_is_not_waited_for_once_its_chunks_break(monkeypatch):
+    patience = web.RequestHandler.__init__.__kwdefaults__ | {"lingering_time": 3600.0}
+    monkeypatch.setattr(web.RequestHandler.__init__, "__kwdefaults__", patience)
+    async with logging(serves(), clients={"api_keys": ["sk-1"]}) as (log, proxy, client):
+        await client.send(CHUNKED % PATH.encode() + chunk(b"{}"))
+        assert (await client.error())[0].status == 401
+        await all_has_been_parsed(proxy.url)
+        await client.send(b"secret\r\n")
+        assert await client.closed() == b""
+
+    assert [line["status"] for line in log.lines("request") if line["path"] == PATH] == [401]
+    assert log.lines("library") == []
 
 
 async def test_body_is_not_asked_for_before_it_is_wanted():

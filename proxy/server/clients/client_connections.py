@@ -8,7 +8,7 @@ are broken. Only the class of its connections can be taught better.
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
@@ -75,6 +75,8 @@ class ClientServer(web.Server):
         return self._kind(self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs)
 
     def _exchange(self, *arguments: Any) -> Exchange:
+        connection: ClientConnection = arguments[2]
+        connection.body = arguments[1]
         try:
             return Exchange(*arguments, self._loop, complete=self._complete)
         except ValueError:  # yarl can make nothing of the host of a whole URL; here it is ours anyway
@@ -89,14 +91,16 @@ class ClientConnection(web.RequestHandler):
     Attributes:
         admission: what followed from the head of the last request that was let in.
         alarm: of the answer that is being given, and rests between two.
+        body: of the last request that was handed on, let in or not.
     """
 
-    __slots__ = ("_head", "_refuse", "admission", "alarm")
+    __slots__ = ("_head", "_refuse", "admission", "alarm", "body")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self.admission: Admission | None = None
         self.alarm = Alarm(loop=self._loop)
+        self.body: StreamReader = EMPTY_PAYLOAD
         self._messages = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._refuse = server.refuse
         self._head = 0  # bytes of one that is not yet whole
@@ -123,6 +127,8 @@ class ClientConnection(web.RequestHandler):
     def let_go(self, request: Exchange) -> None:
         """Hold nothing any more of a request that is being answered, and whose answer lasts."""
         self.admission = None
+        if self.body.is_eof():
+            self.body = EMPTY_PAYLOAD
         request.let_go()
 
     def close(self) -> None:
@@ -147,18 +153,16 @@ class ClientConnection(web.RequestHandler):
 
     def _tell_the_reader(self, broken: _ErrInfo) -> None:
         """Tell whoever reads the body in which the fault is, and so is the one to answer."""
-        if len(self._messages) > 1:
-            body = self._messages[-2][1]
-        elif self._current_request is not None:
-            body = self._current_request.content
-        else:
+        queued = len(self._messages) > 1
+        body = self._messages[-2][1] if queued else self.body
+        if body.is_eof():
             return
-        if not body.is_eof():
+        if queued or self._current_request is not None:
             body.set_exception(broken.exc)
-            body.feed_eof()
-            if len(self._messages) == 1:
-                self._messages.pop()
-                self.close()  # once that is answered
+        body.feed_eof()  # also where it has been answered, and is read only to get past it
+        if not queued:
+            self._messages.pop()
+            self.close()  # once that is answered
 
     def handle_error(
         self,
@@ -170,6 +174,7 @@ class ClientConnection(web.RequestHandler):
         """Return the answer to what is no HTTP, or to what was, at a defect of ours."""
         begun = request.writer.output_size > 0
         if isinstance(exc, BadHttpMessage) and isinstance(request, Exchange) and not begun:
+            request._version = HttpVersion11  # aiohttp takes whatever it cannot read for HTTP/1.0
             response = self._refuse(request, _refusal(exc))
             response.headers["Server"] = _SERVER
             response.force_close()
