@@ -122,7 +122,11 @@ class Proxy:
             in_front(configuration.listen.tls)
         old, generation = self._generation, Generation(configuration, self._places)
         if self._context and configuration.listen.tls:
-            renew(self._context, configuration.listen.tls)
+            try:
+                renew(self._context, configuration.listen.tls)
+            except Exception:
+                await generation.close()
+                raise
         self._log = open_log(configuration.log, self._log_stream, worker=self._worker)
         self._follow(configuration, generation)
         retiring = asyncio.create_task(self._retire(old))

@@ -199,8 +199,12 @@ async def test_configuration_whose_certificate_is_none_leaves_the_old_one(tmp_pa
         PlainClient(proxy.url) as client,
     ):
         broken = configured(
-            "https://127.0.0.1:9",
-            upstream_tls={"ca": str(tmp_path / "broken.pem")},
+            "http://127.0.0.1:9",
+            upstreams={
+                "before": {"url": "http://127.0.0.1:9"},
+                "local": {"url": "https://127.0.0.1:9", "tls": {"ca": str(tmp_path / "broken.pem")}},
+            },
+            models={"*": {"upstream": "local"}},
             clients={"api_keys": ["sk-new"]},
         )
         with pytest.raises(ConfigurationError):

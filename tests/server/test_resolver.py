@@ -110,6 +110,22 @@ async def test_name_of_which_nothing_is_known(system, error):
         await ask(resolver)
 
 
+async def test_lookup_for_which_there_is_no_thread(system, monkeypatch):
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver, start = Resolver(5.0), threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(OSError, match="no thread"):
+        await ask(resolver)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert await ask(resolver) == ["192.0.2.1"]
+    resolver.forget()
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert await ask(resolver) == ["192.0.2.1"]  # what was found holds on
+    assert system.asked == 1
+
+
 async def test_name_that_is_known_to_be_gone(system):
     resolver = Resolver(5.0)
     await ask(resolver)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from proxy.config.routes import Routes
 from proxy.config.schema import Configuration
-from proxy.server.answers.destination import destination
+from proxy.server.answers.destination import Destination, destination
 from proxy.server.answers.models import ModelList
 from proxy.server.answers.names import Names
 from proxy.server.answers.passthrough import pass_through
@@ -33,6 +33,9 @@ class Service:
 
     Args:
         configuration: what is to be done. It does not change: a new one is a new service.
+
+    Raises:
+        ConfigurationError: a certificate or key in it is none.
     """
 
     def __init__(self, configuration: Configuration):
@@ -40,7 +43,14 @@ class Service:
         self._routes = Routes(configuration.models)
         self._names = Names(self._routes, self._limits.request_body)
         self._models = ModelList(self._routes)
-        self._destinations = {name: destination(name, configuration) for name in configuration.upstreams}
+        self._destinations: dict[str, Destination] = {}
+        try:
+            for name in configuration.upstreams:
+                self._destinations[name] = destination(name, configuration)
+        except Exception:
+            for made in self._destinations.values():
+                made.upstream.discard()
+            raise
 
     async def close(self) -> None:
         """Close all connections to the upstreams."""

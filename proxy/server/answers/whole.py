@@ -5,6 +5,7 @@ It is not streamed, because its repair may need its end; `limits.response_body` 
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -118,10 +119,11 @@ class WholeRelay:
 
     async def _rewritten(self, body: bytes, content_type: str) -> bytes:
         given = body, self._wanted, self._origin, self._plan, content_type
-        if len(body) < _LARGE:
-            rewritten, repairs = rewrite_body(*given)
-        else:
-            rewritten, repairs = await asyncio.to_thread(rewrite_body, *given)
+        rewriting = None
+        if len(body) >= _LARGE:
+            with suppress(RuntimeError):  # the system gives no thread: others have to wait, then
+                rewriting = asyncio.get_running_loop().run_in_executor(None, rewrite_body, *given)
+        rewritten, repairs = rewrite_body(*given) if rewriting is None else await rewriting
         self._record.count(self._upstream.name, repairs)
         return rewritten
 

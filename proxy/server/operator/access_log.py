@@ -118,10 +118,15 @@ def tell_reload(log: FilteringBoundLogger, configuration: Configuration, kept: I
         log.warning("kept", key=key, reason="It can only be changed by a restart.")
 
 
-def tell_mistakes(log: FilteringBoundLogger, error: StraightwireError) -> None:
-    """Write why a configuration has not come into force, a line for each mistake."""
-    for mistake in str(error).splitlines():
-        log.error("not reloaded", reason=mistake)
+def tell_not_reloaded(log: FilteringBoundLogger, error: Exception) -> None:
+    """Write why a configuration has not come into force: a line for each mistake, or for what failed."""
+    if isinstance(error, StraightwireError):
+        for mistake in str(error).splitlines():
+            log.error("not reloaded", reason=mistake)
+    elif isinstance(error, OSError | RuntimeError):  # the system's words, such as "Too many open files"
+        log.error("not reloaded", reason=str(error).partition("\n")[0], **_defect(error, whole=False))
+    else:
+        log.error("not reloaded", reason="a defect in the proxy", **_defect(error, whole=False))
 
 
 def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> None:

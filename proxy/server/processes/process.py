@@ -10,9 +10,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final, Protocol
 
 from proxy.config.schema import Configuration
-from proxy.errors import ConfigurationError
 from proxy.server.app import Proxy
-from proxy.server.operator.access_log import LibraryLog, open_log, tell_mistakes
+from proxy.server.operator.access_log import LibraryLog, open_log, tell_not_reloaded
 from proxy.server.processes import notify
 from proxy.server.processes.garbage import hold_back
 from proxy.server.processes.loop import LOOP
@@ -130,8 +129,8 @@ class _Process:
             # Beside the event loop: a large file takes longer to read than a stream may wait.
             configuration = await asyncio.to_thread(self._configure)
             await self._running.reload(configuration)
-        except ConfigurationError as error:
-            tell_mistakes(self._log, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration goes on
+            tell_not_reloaded(self._log, error)
         else:
             self._log = self._library_log.log = open_log(configuration.log)
 

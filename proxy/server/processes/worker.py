@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from proxy.config.schema import Configuration
 from proxy.errors import ConfigurationError
 from proxy.server.app import Proxy
-from proxy.server.operator.access_log import LibraryLog, open_log, tell_mistakes
+from proxy.server.operator.access_log import LibraryLog, open_log, tell_not_reloaded
 from proxy.server.processes.channel import Ask, Channel, Configure, Drain, Failed, Leaving, Ready, Report
 from proxy.server.processes.garbage import hold_back
 from proxy.server.processes.loop import LOOP
@@ -92,8 +92,8 @@ class Worker:
     async def _reload(self, proxy: Proxy, configuration: Configuration, library_log: LibraryLog) -> None:
         try:
             await proxy.reload(configuration)
-        except ConfigurationError as error:
-            tell_mistakes(library_log.log, error)
+        except Exception as error:  # noqa: BLE001 - who answers the supervisor has to go on
+            tell_not_reloaded(library_log.log, error)
         else:
             library_log.log = open_log(configuration.log, worker=self._number)
 

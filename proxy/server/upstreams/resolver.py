@@ -92,7 +92,11 @@ class Resolver(AbstractResolver):
             with suppress(RuntimeError):  # the event loop has ended meanwhile
                 loop.call_soon_threadsafe(settle, addresses, failure)
 
-        threading.Thread(target=look_up, name=f"lookup of {name[0]}", daemon=True).start()
+        try:
+            threading.Thread(target=look_up, name=f"lookup of {name[0]}", daemon=True).start()
+        except RuntimeError:
+            failure = OSError("the system gives no thread in which its name can be looked up")
+            loop.call_soon(settle, Addresses(), failure)
         return found
 
     def _note(self, name: _Name, found: asyncio.Future[Addresses]) -> None:

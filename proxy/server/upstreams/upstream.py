@@ -88,6 +88,10 @@ class Upstream:
         """Close every connection."""
         await self._session.close()
 
+    def discard(self) -> None:
+        """Do without it, where it has never been asked."""
+        self._session.detach()
+
     async def ask(
         self,
         method: str,
