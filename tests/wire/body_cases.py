@@ -8,6 +8,7 @@ status where an error leaves, the counts of repairs, and the bytes' source.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def load(expected: Path) -> BodyCase:
     return BodyCase(name, upstream.read_bytes(), expected.read_bytes(), facts, is_stream=upstream == stream)
 
 
-def all_bodies() -> list[BodyCase]:
+@cache
+def all_bodies() -> tuple[BodyCase, ...]:
     """Every case that has an expected body, in the order of their names."""
-    return [load(path) for path in sorted(FIXTURES.glob("*/*.expected.body"))]
+    return tuple(load(path) for path in sorted(FIXTURES.glob("*/*.expected.body")))

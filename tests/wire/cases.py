@@ -7,7 +7,7 @@ of repairs, how the upstream ends, and where the bytes come from.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,10 @@ def load(upstream: Path) -> Case:
     return Case(f"{upstream.parent.name}/{stem}", upstream.read_bytes(), expected.read_bytes(), facts)
 
 
-def all_cases() -> list[Case]:
+@cache
+def all_cases() -> tuple[Case, ...]:
     """Every case that has an expected stream, in the order of their names."""
     found = sorted(FIXTURES.glob("*/*.upstream.sse"))
-    return [
+    return tuple(
         load(path) for path in found if path.with_name(path.name.replace("upstream", "expected")).exists()
-    ]
+    )
