@@ -32,7 +32,7 @@ test: ## lint, types, and all tests with branch coverage
 	$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy
-	$(bin)/pytest --cov --numprocesses auto --dist loadgroup
+	$(bin)/pytest --cov --numprocesses auto --dist worksteal
 
 bench: ## what straightwire costs beside nginx, against its goals
 	@scripts/venv.sh $(VENV) run

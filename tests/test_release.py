@@ -24,9 +24,6 @@ OF_THE_REPOSITORY = (".github/", ".gitattributes", ".gitignore", ".editorconfig"
 LEFT_BEHIND = (".git", ".venv*", ".*_cache", "*.egg-info", "__pycache__", "build", ".build", "dist")
 PATIENCE = 300
 
-#: One worker builds for all of them.
-pytestmark = pytest.mark.xdist_group("release")
-
 
 def ran(*command, cwd=None):
     done = subprocess.run(
