@@ -19,6 +19,18 @@ def test_known_to_fail():
     raise AssertionError
 """
 
+A_SWEEP = """
+import pytest
+from coverage import Coverage
+
+@pytest.mark.sweep
+def test_sweep():
+    assert Coverage.current() is None
+
+def test_other():
+    assert Coverage.current() is not None
+"""
+
 
 @pytest.fixture
 def inner_run(pytester: pytest.Pytester) -> pytest.Pytester:
@@ -62,3 +74,13 @@ def test_run_without_skips_passes_ci(inner_run, monkeypatch):
     inner_run.makepyfile(test_some="def test_runs():\n    pass\n")
 
     assert inner_run.runpytest_inprocess().ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sweep_is_not_measured(inner_run, workers):
+    inner_run.makeini("[pytest]\nmarkers = sweep\nasyncio_default_fixture_loop_scope = function\n")
+    inner_run.makepyfile(test_some=A_SWEEP)
+
+    result = inner_run.runpytest_subprocess("--cov=test_some", "--numprocesses", str(workers))
+
+    result.assert_outcomes(passed=2)

@@ -24,6 +24,7 @@ def test_what_leaves_is_what_is_expected(case: Case) -> None:
     assert report.outcome == case.facts.get("outcome", "complete")
 
 
+@pytest.mark.sweep
 @case_of
 def test_the_cut_makes_no_difference_wherever_it_is(case: Case) -> None:
     # Every place is a cut of one of these plays. A play for each would take minutes.
@@ -34,6 +35,7 @@ def test_the_cut_makes_no_difference_wherever_it_is(case: Case) -> None:
         assert report.repairs == case.facts["repairs"], f"cut at {places}"
 
 
+@pytest.mark.sweep
 @case_of
 def test_byte_by_byte_it_is_the_same(case: Case) -> None:
     out, report = case.play(case.upstream[place : place + 1] for place in range(len(case.upstream)))
@@ -41,6 +43,7 @@ def test_byte_by_byte_it_is_the_same(case: Case) -> None:
     assert report.repairs == case.facts["repairs"]
 
 
+@pytest.mark.sweep
 @case_of
 @settings(max_examples=10)
 @given(data=st.data())

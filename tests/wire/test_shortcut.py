@@ -107,6 +107,7 @@ def test_what_comes_between_is_counted_where_it_belongs() -> None:
     assert assert_same(CHAT, reads) > 9
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_fixtures(case: Case) -> None:
     events = events_of(prolonged(case.upstream))
@@ -119,6 +120,7 @@ def test_fixtures(case: Case) -> None:
         assert_same(case.request, reads, plan=plan)
 
 
+@pytest.mark.sweep
 @settings(max_examples=300)
 @given(deviant(), st.lists(st.integers(0, 8000)), ENDS, st.sampled_from([PLAN, EVERYTHING, NOTHING]))
 def test_streams_that_deviate(
@@ -129,6 +131,7 @@ def test_streams_that_deviate(
     assert_same(given.request, cut(b"".join(reads), places), failure, plan=plan)
 
 
+@pytest.mark.sweep
 @settings(max_examples=300)
 @given(mutated(), REQUESTS, st.lists(st.integers(0, 8000)), ENDS)
 def test_streams_that_are_broken(
@@ -139,6 +142,7 @@ def test_streams_that_are_broken(
     assert_same(request, cut(b"".join(reads), places), failure)
 
 
+@pytest.mark.sweep
 @form_of
 @pytest.mark.parametrize("plan", [PLAN, EVERYTHING, NOTHING], ids=["default", "everything", "nothing"])
 def test_texts_of_every_kind(form: str, request_: Request, plan: Plan) -> None:
@@ -160,6 +164,7 @@ def test_texts_that_are_remembered() -> None:
     assert assert_same(TOOLS, [as_chunk(event) for event in [*events, *last, DONE]]) > 1
 
 
+@pytest.mark.sweep
 @form_of
 def test_a_chunk_changed_in_any_byte(form: str, request_: Request) -> None:
     before = [as_chunk(event) for event in filled(form, b"Hi", b" one", b" two", b" three")]
@@ -180,6 +185,7 @@ LINES = [
 ]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("line", LINES)
 @form_of
 def test_sizes_in_every_writing(form: str, request_: Request, line: bytes) -> None:

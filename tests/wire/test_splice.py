@@ -148,6 +148,7 @@ def test_like_events_are_not_parsed(form: str, request_: Request, parsed: list[b
     assert len(parsed) < 5
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_fixtures(case: Case) -> None:
     for stream in (case.upstream, prolonged(case.upstream)):
@@ -158,6 +159,7 @@ def test_fixtures(case: Case) -> None:
             assert_same(case.request, cut(stream, places), plan=case.plan)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("plan", [EVERYTHING, NOTHING], ids=["everything", "nothing"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_fixtures_however_repairs_are_switched(case: Case, plan: Plan) -> None:
@@ -165,6 +167,7 @@ def test_fixtures_however_repairs_are_switched(case: Case, plan: Plan) -> None:
     assert_same(case.request, [event + b"\n\n" for event in stream.split(b"\n\n")], plan=plan)
 
 
+@pytest.mark.sweep
 @settings(max_examples=300)
 @given(deviant(), st.lists(st.integers(0, 8000)), ENDS, st.sampled_from([PLAN, EVERYTHING, NOTHING]))
 def test_streams_that_deviate(
@@ -173,6 +176,7 @@ def test_streams_that_deviate(
     assert_same(given.request, cut(prolonged(given.stream), places), failure, plan=plan)
 
 
+@pytest.mark.sweep
 @settings(max_examples=300)
 @given(mutated(), REQUESTS, st.lists(st.integers(0, 8000)), ENDS)
 def test_streams_that_are_broken(
@@ -181,6 +185,7 @@ def test_streams_that_are_broken(
     assert_same(request, cut(prolonged(stream), places), failure)
 
 
+@pytest.mark.sweep
 @form_of
 @pytest.mark.parametrize("plan", [PLAN, EVERYTHING, NOTHING], ids=["default", "everything", "nothing"])
 def test_texts_of_every_kind(form: str, request_: Request, plan: Plan) -> None:
@@ -193,12 +198,14 @@ def test_texts_of_every_kind(form: str, request_: Request, plan: Plan) -> None:
         assert_same(request_, filled(form, text, text, text, b" one", text, b" two"), plan=plan)
 
 
+@pytest.mark.sweep
 @form_of
 def test_texts_by_turns(form: str, request_: Request) -> None:
     for first, second in itertools.product(TEXTS, TEXTS[::7]):
         assert_same(request_, filled(form, b"Hi", b" one", b" two", first, second, b" three"))
 
 
+@pytest.mark.sweep
 @form_of
 def test_an_event_changed_in_any_byte(form: str, request_: Request) -> None:
     before = filled(form, b"Hi", b" one", b" two", b" three")

@@ -55,6 +55,7 @@ def assert_same(
     assert watched == always
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_fixtures(case: Case) -> None:
     otherwise = replace(case.request, include_usage=not case.request.include_usage)
@@ -63,6 +64,7 @@ def test_fixtures(case: Case) -> None:
         assert_same(otherwise, plans, [case.upstream])
 
 
+@pytest.mark.sweep
 @settings(max_examples=100)
 @given(deviant(), st.lists(st.integers(0, 8000)), ENDS, st.sampled_from(list(PLANS.values())))
 def test_streams_that_deviate(
@@ -71,6 +73,7 @@ def test_streams_that_deviate(
     assert_same(given.request, plans, cut(given.stream, places), failure)
 
 
+@pytest.mark.sweep
 @settings(max_examples=250)
 @given(mutated() | strange_chunks(), REQUESTS, ENDS, st.sampled_from(list(PLANS.values())))
 def test_streams_that_are_broken(
