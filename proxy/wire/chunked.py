@@ -44,10 +44,11 @@ class ChunkedDecoder:
         at, length = 0, len(data)
         while at < length:
             line = data.find(b"\r\n", at, at + _MOST_DIGITS + 2)
-            if line <= at or data[at:line].strip(_HEX):
+            size = data[at:line]
+            if line <= at or size.strip(_HEX):
                 break
             begin = line + 2
-            end = begin + int(data[at:line], 16)
+            end = begin + int(size, 16)
             if not data.startswith(b"\r\n", end):
                 break
             if end == begin:

@@ -108,6 +108,8 @@ class EventDecoder:
         events = self._ready = []
         if self.overflowed:
             return events
+        limit = self._limit
+        within = len(data) + self._pending + self._held <= limit or not limit  # however the lines are cut
         lines = data.split(b"\n")
         rest = lines.pop()
         if lines and self._fragments:
@@ -115,9 +117,8 @@ class EventDecoder:
             lines[0] = b"".join(self._fragments)
             self._fragments.clear()
             self._pending = 0
-        limit = self._limit
         for line in lines:
-            if limit and len(line) + self._held > limit:
+            if not within and len(line) + self._held > limit:
                 self._overflow()
                 return events
             if not line:
