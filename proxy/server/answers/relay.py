@@ -6,7 +6,7 @@ leaving (which cancels it) above all, so that the model stops.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from aiohttp import web
 
@@ -75,45 +75,64 @@ class StreamRelay:
         Raises:
             ConnectionResetError: the client has gone.
         """
+        rewriter = self._rewriter
         self._record.stream = True
         try:
-            return await self._relayed()
+            with self._silence:
+                passed = await self._receive()
+            if passed is not None:
+                return passed
+            if rewriter.failure is not None and not (rewriter.opened or self._stream.opened):
+                return error_response(rewriter.failure, self._head.without_body if self._head else None)
+            return await self._stream.end(self._last_frames)
         finally:
-            self._record.streamed(self._rewriter, self._silence.pace, self._stream.size)
+            self._record.streamed(rewriter, self._silence.pace, self._stream.size)
 
-    async def _relayed(self) -> web.StreamResponse:
-        rewriter = self._rewriter
-        with self._silence:
-            try:
-                async with await self._ask() as answer:
-                    if 300 <= answer.status < 400 and not self._stream.opened:
-                        self._silence.end()
-                        return await pass_answer(self._request, answer)
-                    last_frames = await self._rewrite(answer)
-            except UpstreamError as error:
-                last_frames = rewriter.receive_failure(error)
-            except asyncio.CancelledError as cancellation:
-                if not was_cut_off(cancellation):
-                    raise
-                last_frames = rewriter.receive_failure(stopped())
-        if rewriter.failure is not None and not (rewriter.opened or self._stream.opened):
-            return error_response(rewriter.failure, self._head.without_body if self._head else None)
-        return await self._stream.end(last_frames)
+    async def _receive(self) -> web.StreamResponse | None:
+        """Take the answer up to its last frames; or pass it on, where it leads elsewhere."""
+        try:
+            answer = await self._ask()
+            if answer.arrived is not None and 200 <= answer.status < 300:
+                self._take_whole(answer.head, answer.arrived)
+                return None
+            async with answer:
+                if 300 <= answer.status < 400 and not self._stream.opened:
+                    self._silence.end()
+                    return await pass_answer(self._request, answer)
+                await self._rewrite(answer)
+        except UpstreamError as error:
+            self._last_frames = self._rewriter.receive_failure(error)
+        except asyncio.CancelledError as cancellation:
+            if not was_cut_off(cancellation):
+                raise
+            self._last_frames = self._rewriter.receive_failure(stopped())
+        return None
 
-    async def _ask(self) -> Answer:
-        request, headers = self._request, asking_uncompressed(self._request)
+    def _ask(self) -> Awaitable[Answer]:
+        request = self._request
         body, self._body = self._body, b""  # it may be large, and the stream long
-        return await self._upstream.ask(
+        return self._upstream.ask(
             request.method,
             request.target,
-            headers=headers,
+            headers=asking_uncompressed(request),
             body=body,
             decode=True,
+            request_id=self._record.request_id,
             written=request.admission.written,
         )
 
-    async def _rewrite(self, answer: Answer) -> Sequence[bytes]:
-        """Forward the answer's events until the last ones, which are returned: the upstream is done then."""
+    def _take_whole(self, head: Head, data: bytes) -> None:
+        """Rewrite an answer that has come whole: it leaves in one write, too."""
+        rewriter, self._head = self._rewriter, head
+        self._stream.adopt(head)
+        frames = rewriter.receive_data(data)
+        self._silence.note(frames, rewriter.events_in)
+        if not rewriter.ended:
+            frames += rewriter.receive_eof()
+        self._last_frames = frames
+
+    async def _rewrite(self, answer: Answer) -> None:
+        """Forward the answer's events until the last ones, which are kept: the upstream is done then."""
         self._head = answer.head
         self._stream.adopt(answer.head)
         self._silence.listen(answer)
@@ -125,7 +144,6 @@ class StreamRelay:
                 await self._stream.settle()
         if self._rewriter.failure is None:
             answer.conclude()
-        return self._last_frames
 
     def _let_go(self) -> None:
         """Hold nothing any more of how the stream began: of those that last, thousands may be open."""

@@ -84,11 +84,15 @@ class WholeRelay:
             return await self._read(answer)
 
     async def _ask(self, target: str, body: bytes | None) -> Answer:
-        headers = asking_uncompressed(self._request)
-        method = self._request.method
-        written = self._request.admission.written
+        request = self._request
         return await self._upstream.ask(
-            method, target, headers=headers, body=body, decode=True, written=written
+            request.method,
+            target,
+            headers=asking_uncompressed(request),
+            body=body,
+            decode=True,
+            request_id=self._record.request_id,
+            written=request.admission.written,
         )
 
     async def _read(self, answer: Answer) -> bytes:

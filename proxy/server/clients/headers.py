@@ -54,23 +54,27 @@ OF_A_STREAM: Final = CIMultiDictProxy(
         }
     )
 )
+_NOTHING: Final = CIMultiDict[str]()
 
 
 class Written:
-    """The fields of a request to an upstream, as they were written: most are the same in the next.
+    """The head of a request to an upstream, as it was written: that of the client's next is mostly the same.
 
     Attributes:
-        writer: who wrote them; None before.
-        fields: what was written.
-        lines: in which lines, but for that of the request id.
+        steady: the fields that its requests have in common; None: that has not been asked yet.
+        what: who wrote the head, and of what; None: nobody has.
+        head: method, target and fields, but for what is another each time.
+        identified: these tell the request's id.
+        measured: these tell the length of its body.
     """
 
-    __slots__ = ("fields", "lines", "writer")
+    __slots__ = ("head", "identified", "measured", "steady", "what")
 
     def __init__(self) -> None:
-        self.writer: object = None
-        self.fields: Headers = CIMultiDict()
-        self.lines = ""
+        self.steady: Headers | None = None
+        self.what: tuple[object, str, str, Mapping[str, str]] | None = None
+        self.head = b""
+        self.identified = self.measured = False
 
 
 def end_to_end(headers: Mapping[str, str]) -> Headers:
@@ -116,7 +120,10 @@ def towards_upstream(request: Exchange) -> Headers:
 
     `Host` is the upstream's own; the request id is the one under which we know the request.
     """
-    headers = _towards(request, request.admission.fields)
+    headers = request.admission.fields.copy()
+    headers[REQUEST_ID] = request.record.request_id
+    headers.extend(_tracing(request.headers))
+    headers.update(request.propagated)
     length = request.length or request.headers.get(LENGTH)
     if length is not None:
         headers[LENGTH] = length
@@ -124,23 +131,26 @@ def towards_upstream(request: Exchange) -> Headers:
 
 
 def asking_uncompressed(request: Exchange) -> Headers:
-    """Return what `towards_upstream` does, for a body of ours and an answer that is read here."""
-    headers = _towards(request, request.admission.fields)
-    headers["Accept-Encoding"] = "identity"
-    return headers
+    """Return the fields of a request whose body is ours, and whose answer is read here; all but its id.
 
-
-def _towards(request: Exchange, steady: Headers) -> Headers:
-    """Return the fields that are the same for each request, with those that are not."""
-    headers = steady.copy()
-    headers[REQUEST_ID] = request.record.request_id
-    sent = request.headers
-    if "Traceparent" in sent or "Tracestate" in sent or "Baggage" in sent:
-        headers.extend(_tracing(sent))
-    headers.update(request.propagated)
+    They are never to be changed: the requests of a client that say the same share them.
+    """
+    written = request.admission.written
+    headers = written.steady
+    if headers is None:
+        headers = written.steady = request.admission.fields.copy()
+        headers["Accept-Encoding"] = "identity"
+    tracing, propagated = _tracing(request.headers), request.propagated
+    if tracing or propagated:
+        headers = headers.copy()
+        headers.extend(tracing)
+        headers.update(propagated)
     return headers
 
 
 def _tracing(sent: MultiMapping[str]) -> Headers:
+    """Return the fields that say where a request stands in a trace."""
+    if not ("Traceparent" in sent or "Tracestate" in sent or "Baggage" in sent):
+        return _NOTHING
     names = (*TRACING, "Connection")  # which may name the others
     return end_to_end(CIMultiDict((name, value) for name in names for value in sent.getall(name, ())))

@@ -1,7 +1,7 @@
 """The upstream is asked, and its answer comes in.
 
     upstream             asks it, and turns all that goes wrong into errors of ours
-    sending              a request on its way: on which road, and whether once more
+    sending              a request on the plain road, and whether once more
     upstream_connection  a connection
     connector            those that are kept, and how new ones are made
     resolver             the addresses of its name
@@ -15,6 +15,7 @@
 The fast road
 
     direct               of its event streams
+    direct_answer        their answers
     direct_connection    its connections
     direct_body          their bytes
     direct_request       to it

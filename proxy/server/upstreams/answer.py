@@ -1,14 +1,18 @@
 """An upstream's answer, read as it comes, whichever road its body takes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol, Self
+
+from multidict import CIMultiDict
 
 from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamTimeout, UpstreamTruncated
 from proxy.server.alarms import TimeLimit
-from proxy.server.upstreams.answer_heads import Head
+from proxy.server.upstreams.answer_heads import Head, fault_of
+from proxy.server.upstreams.locations import bring_home
 from proxy.wire.bodies import reported_error
 
 #: What is read of an upstream's error, in bytes; what matters stands at its beginning.
@@ -31,15 +35,7 @@ class Reply(Protocol):
 
     @property
     def head(self) -> Head:
-        """As it came; or as it goes on, where it is known."""
-
-    @property
-    def known(self) -> bool:
-        """The very bytes of the head have come before."""
-
-    @property
-    def raw(self) -> bytes:
-        """The bytes of a head that is worth to be remembered; b"": this one is not."""
+        """As it came."""
 
     def close(self) -> None:
         """Close the connection, unless it has been given back."""
@@ -48,26 +44,42 @@ class Reply(Protocol):
         """Give the connection back, if the answer has come whole; close it otherwise."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An upstream, as far as its answers have to know it.
+
+    Attributes:
+        host: for messages.
+        base: the URL that all of its own begin with.
+        timeouts: how long an answer may be silent; `read` alone does not mind them.
+        secrets: what a report of an error must not repeat; some servers name the key that they refuse.
+    """
+
+    host: str
+    base: str
+    timeouts: Timeouts
+    secrets: tuple[bytes, ...]
+
+
 class Answer(ABC):
     """One answer, its body still to be read. Leaving its `async with` early closes the connection at once.
 
     Args:
         head: of the answer.
-        host: the upstream's, for messages.
-        timeouts: how long it may be silent; `read` alone does not mind them.
+        source: who gave it.
 
     Attributes:
         head: of the answer.
-        secrets: what a report of an error must not repeat; some servers name the key that they refuse.
+        arrived: its whole body, where that has come with the head and need not be read; None: it must be.
     """
 
-    __slots__ = ("_failure", "_host", "_taken", "_timeouts", "head", "secrets")
+    __slots__ = ("_failure", "_source", "_taken", "head")
 
-    def __init__(self, head: Head, host: str, timeouts: Timeouts):
+    arrived: bytes | None = None
+
+    def __init__(self, head: Head, source: Source):
         self.head = head
-        self.secrets: Sequence[bytes] = ()
-        self._host = host
-        self._timeouts = timeouts
+        self._source = source
         self._taken = 0
         self._failure: UpstreamError | None = None
 
@@ -111,13 +123,13 @@ class Answer(ABC):
             UpstreamTimeout: it does.
             UpstreamTruncated: as for `read`.
         """
-        limit = self._timeouts.idle if self._taken else self._timeouts.first_byte
+        limit = self._source.timeouts.idle if self._taken else self._source.timeouts.first_byte
         try:
             async with TimeLimit(limit):
                 return await self.read()
         except TimeoutError:
             raise UpstreamTimeout(
-                f"The upstream {self._host} stopped in its answer and sent nothing for {limit:g} s."
+                f"The upstream {self._source.host} stopped in its answer and sent nothing for {limit:g} s."
             ) from None
 
     async def forward(self, taker: Taker) -> None:
@@ -136,16 +148,16 @@ class Answer(ABC):
         """
         if self.status < 400:
             return UpstreamMalformed(
-                f"The upstream {self._host} answered {self.status}, which says nothing here."
+                f"The upstream {self._source.host} answered {self.status}, which says nothing here."
             )
         body = bytearray()
         try:
-            async with TimeLimit(self._timeouts.idle):
+            async with TimeLimit(self._source.timeouts.idle):
                 while len(body) < _ERROR_LIMIT and (data := await self.read()):
                     body += data
         except (UpstreamError, TimeoutError):
             pass  # the status, and what came of the reason, say more than that
-        for secret in self.secrets:
+        for secret in self._source.secrets:
             body = body.replace(secret, _HIDDEN)
         error, forms = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
         error.repairs = forms
@@ -171,7 +183,27 @@ class Answer(ABC):
         """Close the connection; a `read` that waits, or the next one, raises `failure`."""
 
     def _broken_chunks(self) -> UpstreamMalformed:
-        return UpstreamMalformed(f"The chunks of the answer of the upstream {self._host} are broken.")
+        return UpstreamMalformed(f"The chunks of the answer of the upstream {self._source.host} are broken.")
 
     def _broken_off(self) -> UpstreamTruncated:
-        return UpstreamTruncated(f"The upstream {self._host} broke off its answer.")
+        return UpstreamTruncated(f"The upstream {self._source.host} broke off its answer.")
+
+
+def examined(reply: Reply, source: Source, *, decode: bool) -> Head:
+    """Return the head of an answer as it goes on.
+
+    Args:
+        reply: the answer, which is closed where that is not possible.
+        source: who gave it.
+        decode: its body has to be read here.
+
+    Raises:
+        UpstreamMalformed: there is nothing to build on.
+    """
+    head = reply.head
+    if fault := fault_of(head.status, head.reason, head.headers, decode=decode):
+        reply.close()
+        raise UpstreamMalformed(f"The upstream {source.host} {fault}.")
+    headers = CIMultiDict(head.headers)
+    bring_home(headers, source.base)
+    return Head(head.status, head.reason, headers)

@@ -11,9 +11,8 @@ from typing import Protocol
 import aiohttp
 from aiohttp.connector import Connection as Lease
 
-from proxy.config.schema import Timeouts
 from proxy.errors import UpstreamError, UpstreamMalformed, forget_frames
-from proxy.server.upstreams.answer import Answer, Reply
+from proxy.server.upstreams.answer import Answer, Reply, Source
 from proxy.server.upstreams.answer_heads import Head
 
 
@@ -32,8 +31,8 @@ class BufferedReply(Reply, Protocol):
 class BufferedAnswer(Answer):
     """An answer that is read from what aiohttp keeps of it."""
 
-    def __init__(self, reply: BufferedReply, head: Head, host: str, timeouts: Timeouts):
-        super().__init__(head, host, timeouts)
+    def __init__(self, reply: BufferedReply, head: Head, source: Source):
+        super().__init__(head, source)
         self._reply = reply
         self._content = reply.content
         self._closed: asyncio.Future[None] | None = None
@@ -117,7 +116,7 @@ class BufferedAnswer(Answer):
 
     def _inside_the_answer(self, error: BaseException) -> UpstreamError:
         if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
-            return UpstreamMalformed(f"The answer of the upstream {self._host} cannot be decoded.")
+            return UpstreamMalformed(f"The answer of the upstream {self._source.host} cannot be decoded.")
         if isinstance(error, _BrokenChunks):
             return self._broken_chunks()
         return self._broken_off()

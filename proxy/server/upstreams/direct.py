@@ -8,15 +8,11 @@ This leans on what aiohttp does not promise, so it is done only with versions th
 With all others, and for all other bodies, `buffered_answer` is the road. Both are tested alike.
 """
 
-from types import TracebackType
 from typing import Final
 
 import aiohttp
 from aiohttp.connector import Connection as Lease
 
-from proxy.config.schema import Timeouts
-from proxy.errors import UpstreamError
-from proxy.server.upstreams.answer import Answer, Reply, Taker
 from proxy.server.upstreams.answer_heads import Head
 from proxy.server.upstreams.direct_body import DirectBody
 from proxy.server.upstreams.direct_connection import DirectConnection
@@ -39,8 +35,6 @@ class DirectResponse(aiohttp.ClientResponse):
     """
 
     body: DirectBody | None = None
-    known: Final = False
-    raw: Final = b""
 
     @property
     def head(self) -> Head:
@@ -65,63 +59,3 @@ class DirectResponse(aiohttp.ClientResponse):
         """Give the connection back, and see to it that nothing is sent on it any more."""
         self.release()
         await self.wait_for_close()
-
-
-class DirectAnswer(Answer):
-    """An answer whose body takes the fast road."""
-
-    __slots__ = ("_body", "_concluded", "_reply")
-
-    def __init__(self, reply: Reply, body: DirectBody, head: Head, host: str, timeouts: Timeouts):
-        super().__init__(head, host, timeouts)
-        self._reply = reply
-        self._body = body
-        self._concluded = False
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None and self._concluded and not (self._body.over or self._body.kept):
-            self._body.await_end(self._reply.close)
-            return
-        if not self._body.ended:
-            self._reply.close()
-        await self._reply.leave()
-
-    def conclude(self) -> None:
-        """Let the end of the body come by itself, so that the connection can be used again."""
-        self._concluded = True
-
-    async def read(self) -> bytes:
-        """Return what has arrived, as `Answer.read` does."""
-        data = b""
-        if self._failure is None:
-            data = await self._body.read()
-        if not data and self._failure is None and not self._body.ended:
-            self._failure = self._broken_chunks() if self._body.malformed else self._broken_off()
-        self._taken += len(data)
-        if not data and self._failure is not None:
-            raise self._failure
-        return data
-
-    async def forward(self, taker: Taker) -> None:
-        """Hand over what arrives, as `Answer.forward` does."""
-        more = taker.take(await self.read())
-        while more:
-            more = await self._body.pour(taker) and taker.take(await self.read())
-
-    @property
-    def waiting(self) -> bool:
-        """Something has arrived that has not been read."""
-        return self._body.kept
-
-    @property
-    def over(self) -> bool:
-        """All of it has been read."""
-        return self._body.ended and not self._body.kept
-
-    def give_up(self, failure: UpstreamError) -> None:
-        """Close the connection; who waits, or reads next, gets `failure`."""
-        self._failure = failure
-        self._reply.close()
-        self._body.break_off()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from proxy.server.alarms import Alarm
 from proxy.server.upstreams.answer import Taker
 from proxy.server.upstreams.upstream_connection import READ_AHEAD
 from proxy.wire.chunked import ChunkedDecoder
@@ -18,9 +19,12 @@ class DirectBody:
     Args:
         transport: which it comes from.
         end: is told of its proper end, and whether anything else has come after it.
+        decoder: takes off its chunks.
+        alarm: of the connection, which needs it no more.
     """
 
     __slots__ = (
+        "_alarm",
         "_between",
         "_broken",
         "_close",
@@ -29,15 +33,21 @@ class DirectBody:
         "_kept",
         "_paused",
         "_taker",
-        "_timer",
         "_transport",
         "_waiter",
     )
 
-    def __init__(self, transport: asyncio.Transport | None, end: Callable[[bool], None]):
+    def __init__(
+        self,
+        transport: asyncio.Transport | None,
+        end: Callable[[bool], None],
+        decoder: ChunkedDecoder,
+        alarm: Alarm,
+    ):
         self._transport = transport
         self._end: Callable[[bool], None] | None = end
-        self._decoder = ChunkedDecoder()
+        self._decoder = decoder
+        self._alarm = alarm
         self._between = True  # as the decoder says, which need not be asked for each read
         self._kept = b""
         self._paused = False
@@ -45,7 +55,6 @@ class DirectBody:
         self._waiter: asyncio.Future[None] | None = None
         self._broken = False
         self._close: Callable[[], None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def ended(self) -> bool:
@@ -72,15 +81,18 @@ class DirectBody:
         taker = self._taker
         if taker is not None and self._between and self._offer(data, taker):
             return
+        self.take(self._decoder.feed(data))
+
+    def take(self, data: bytes) -> None:
+        """Take what the decoder has made of a read."""
         decoder = self._decoder
-        data = decoder.feed(data)
         self._between = decoder.between
         if data and self._close is not None:
             self.break_off()
             return
         if data:
-            if taker is not None:
-                self._hand_over(data, taker)
+            if self._taker is not None:
+                self._hand_over(data, self._taker)
             else:
                 self._keep(data)
         if decoder.ended:
@@ -102,7 +114,8 @@ class DirectBody:
     def await_end(self, close: Callable[[], None]) -> None:
         """Wait a moment for the end; if it does not come, or anything else does, `close` the connection."""
         self._close = close
-        self._timer = asyncio.get_running_loop().call_later(_LAST_WORDS, self.break_off)
+        self._alarm.ring = self.break_off
+        self._alarm.set(self._alarm.loop.time() + _LAST_WORDS)
 
     async def read(self) -> bytes:
         """Return what has come, as soon as anything has; b"" when nothing more will come."""
@@ -155,7 +168,7 @@ class DirectBody:
         self._wake()
 
     async def _woken(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._alarm.loop.create_future()
         try:
             await self._waiter
         finally:
@@ -172,10 +185,9 @@ class DirectBody:
 
     def _let_go(self) -> None:
         """Hold nothing any more of a connection that goes on without this body, and tell who waits."""
-        if self._timer is not None:
-            self._timer.cancel()
         close, self._close = self._close, None
         if close is not None:
+            self._alarm.rest()
             close()
         self._transport = self._end = None
         self._wake()

@@ -9,9 +9,12 @@ from aiohttp.helpers import set_exception
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from proxy.server.upstreams.answer import Source
 from proxy.server.upstreams.answer_heads import Head, KnownHeads
+from proxy.server.upstreams.direct_answer import ArrivedAnswer, DirectAnswer
 from proxy.server.upstreams.direct_body import DirectBody
 from proxy.server.upstreams.upstream_connection import HEADER_LIMIT, READ_AHEAD, Connection
+from proxy.wire.chunked import ChunkedDecoder
 
 _HEAD_END: Final = b"\r\n\r\n"
 
@@ -24,20 +27,16 @@ class DirectReply:
 
     Attributes:
         head: of the answer.
-        known: these very bytes have come before, and this is what they were found to mean.
-        raw: the bytes of a head that is not known; b"": it is not to be.
+        raw: the bytes of a head that is to be remembered; b"": it is known, or not to be.
         body: of the answer.
     """
 
-    __slots__ = ("_connection", "body", "head", "known", "raw")
+    __slots__ = ("_connection", "body", "head", "raw")
 
-    def __init__(
-        self, connection: "DirectConnection", body: DirectBody, head: Head, *, known: bool, raw: bytes = b""
-    ):
+    def __init__(self, connection: "DirectConnection", body: DirectBody, head: Head, raw: bytes = b""):
         self._connection = connection
         self.body = body
         self.head = head
-        self.known = known
         self.raw = raw
 
     def close(self) -> None:
@@ -49,14 +48,20 @@ class DirectReply:
         """Do nothing: the connection went back with the end of the body, or has been closed."""
 
 
+#: What comes of a request: an answer, if its head is known; else one whose head is to be looked at.
+Coming = ArrivedAnswer | DirectAnswer | DirectReply | Plain
+
+
 class Asker(Protocol):
     """Who sends requests past aiohttp's session.
 
     Attributes:
+        source: who is asked.
         known: heads that the upstream has sent before.
         timeout: seconds for the head of an answer; None: for ever.
     """
 
+    source: Source
     known: KnownHeads
     timeout: float | None
 
@@ -82,14 +87,14 @@ class DirectConnection(Connection):
         self._open_body: DirectBody | None = None  # one that still comes
         self._asker: Asker | None = None
         self._decode = False
-        self._reply: asyncio.Future[DirectReply | Plain] | None = None
+        self._reply: asyncio.Future[Coming] | None = None
 
     @property
     def idle(self) -> bool:
         """Nothing may come now."""
         return self._open_body is None and super().idle
 
-    def ask(self, request: bytes, asker: Asker, *, decode: bool) -> "asyncio.Future[DirectReply | Plain]":
+    def ask(self, request: bytes, asker: Asker, *, decode: bool) -> "asyncio.Future[Coming]":
         """Send a request; return its answer to be.
 
         Args:
@@ -100,18 +105,22 @@ class DirectConnection(Connection):
         Raises:
             aiohttp.ServerDisconnectedError: the connection has ended meanwhile.
         """
+        self._asker, self._decode, self._read_timeout = asker, decode, asker.timeout
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
         self._expect_answer()
         self._parser = self._payload = None
-        self._asker, self._decode, self._read_timeout = asker, decode, asker.timeout
         self._reply = reply = self._loop.create_future()
         self.transport.write(request)
         self.start_timeout()
         return reply
 
-    def withdraw(self, reply: "asyncio.Future[DirectReply | Plain]") -> None:
-        """Close the connection, unless that answer has come whole and it is another's by now."""
+    def withdraw(self, reply: "asyncio.Future[Coming] | None") -> None:
+        """Close the connection, unless that answer has come whole and it is another's by now.
+
+        Args:
+            reply: the answer; None: it could not be asked for.
+        """
         if reply is self._reply:
             self.abandon()
 
@@ -161,14 +170,11 @@ class DirectConnection(Connection):
     def _receive_beginning(self, data: bytes, asker: Asker) -> None:
         """Take the first bytes of an answer to `ask`: without a parser, if they are known."""
         end = data.find(_HEAD_END) + len(_HEAD_END)
-        known = asker.known.get(data[:end])
-        if known is not None:
+        head = asker.known.get(data[:end])
+        if head is not None:
             self._head_came = True
             self._drop_deadline()
-            body = self._open()
-            self._tell(DirectReply(self, body, known, known=True))
-            if end < len(data):
-                body.receive(data[end:])
+            self._begin_known(head, data[end:], asker)
             return
         ResponseHandler.set_response_params(
             self,
@@ -181,6 +187,18 @@ class DirectConnection(Connection):
         )
         super().data_received(data)
 
+    def _begin_known(self, head: Head, data: bytes, asker: Asker) -> None:
+        """Begin an answer whose head is known, with what has come of its body: often that is all of it."""
+        decoder = ChunkedDecoder()
+        data = decoder.feed(data)
+        if decoder.ended:
+            self._tell(ArrivedAnswer(head, asker.source, data))
+            self._end_body(decoder.surplus)
+            return
+        body = self._open(decoder)
+        self._tell(DirectAnswer(DirectReply(self, body, head), body, head, asker.source))
+        body.take(data)
+
     def _take_head(self, data: Plain) -> None:
         """Give a head to who waits for it; its body may take the fast road."""
         message, content = data
@@ -188,23 +206,23 @@ class DirectConnection(Connection):
         if self._reply is None:
             super()._take_head(data)
             if is_direct:
-                self.body = self._open()
+                self.body = self._open(ChunkedDecoder())
         elif is_direct:
             raw = b"" if message.should_close else self._raw_head
             head = Head(message.code, message.reason, message.headers)
-            self._tell(DirectReply(self, self._open(), head, known=False, raw=raw))
+            self._tell(DirectReply(self, self._open(ChunkedDecoder()), head, raw))
             self._payload = None
         elif self._head_came:
             self._tell(data)
 
-    def _open(self) -> DirectBody:
+    def _open(self, decoder: ChunkedDecoder) -> DirectBody:
         self._parser = None
-        self._open_body = body = DirectBody(self.transport, self._end_body)
+        self._open_body = body = DirectBody(self.transport, self._end_body, decoder, self._alarm)
         return body
 
-    def _tell(self, reply: DirectReply | Plain) -> None:
+    def _tell(self, coming: Coming) -> None:
         if self._reply is not None and not self._reply.done():
-            self._reply.set_result(reply)
+            self._reply.set_result(coming)
 
     def _end_body(self, surplus: bool) -> None:
         """Let the connection serve the next request: the body has come whole."""

@@ -6,45 +6,37 @@ with a body that goes out at once. `proxy.server.upstreams.sending` sends all el
 """
 
 import re
-from collections.abc import AsyncIterable
-from typing import Final, cast
+from collections.abc import AsyncIterable, Mapping
+from typing import Final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection as Lease
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
+from multidict import CIMultiDict
 from yarl import URL
 
-from proxy.server.clients.headers import Headers, Written
+from proxy.server.clients.headers import LENGTH, Headers, Written
 from proxy.server.operator.record import REQUEST_ID
+from proxy.server.upstreams.answer import Answer, Source, examined
 from proxy.server.upstreams.answer_heads import Head, KnownHeads
+from proxy.server.upstreams.buffered_answer import BufferedAnswer
 from proxy.server.upstreams.connector import Connector
-from proxy.server.upstreams.direct_connection import DirectConnection, DirectReply
+from proxy.server.upstreams.direct_answer import ArrivedAnswer, DirectAnswer
+from proxy.server.upstreams.direct_connection import DirectConnection, DirectReply, Plain
+from proxy.server.upstreams.upstream_connection import was_closed_meanwhile
 
 #: Of a request that goes out with its body at once; a larger one goes in pieces. In bytes.
 LARGE_BODY: Final = 2**18
+_CONNECTOR_DECIDES: Final = aiohttp.ClientTimeout(total=None)
+#: Answers whose head was known.
+_EXAMINED: Final = (ArrivedAnswer, DirectAnswer)
 _METHODS: Final = frozenset({"GET", "POST"})
 #: What would end a header field, or be taken for its end (RFC 9110, section 5.5).
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_REQUEST_ID: Final = REQUEST_ID.lower()
 
 Body = bytes | AsyncIterable[bytes] | None
-
-
-class Sent:
-    """What is known of a request on its way.
-
-    Attributes:
-        written: the one before of the same client, as it was written.
-        reused: it went out on a connection that had served another one.
-    """
-
-    __slots__ = ("reused", "written")
-
-    def __init__(self, written: Written):
-        self.written = written
-        self.reused = False
 
 
 class PlainReply:
@@ -55,10 +47,6 @@ class PlainReply:
         content: the body.
         connection: the one it comes on; None once it has come whole, or the connection has been closed.
     """
-
-    body: Final = None
-    known: Final = False
-    raw: Final = b""
 
     def __init__(self, message: RawResponseMessage, content: StreamReader, lease: Lease):
         self.head = Head(message.code, message.reason, message.headers)
@@ -92,77 +80,100 @@ class DirectRequests:
     Args:
         session: whose connections are used.
         connector: where it has them from.
-        base: the URL to which targets are appended.
-        timeout: of which `sock_read` is observed, for the head alone.
+        source: the upstream.
+        own: header fields of the upstream's, which take the place of a client's.
 
     Attributes:
+        source: the same.
         known: heads that the upstream has sent before.
         timeout: seconds for the head of an answer; None: for ever.
     """
 
-    def __init__(
-        self, session: aiohttp.ClientSession, connector: Connector, base: str, timeout: aiohttp.ClientTimeout
-    ):
-        url = URL(base, encoded=True)
+    def __init__(self, session: aiohttp.ClientSession, connector: Connector, source: Source, own: Headers):
+        url = URL(source.base, encoded=True)
+        self.source = source
         self.known = KnownHeads()
-        self.timeout = timeout.sock_read
+        self.timeout = source.timeouts.first_byte or None
         self._connector = connector
         self._path = url.raw_path.rstrip("/")
-        self._host = f"Host: {url.host_port_subcomponent}"
-        self._timeout = timeout
+        self._host = url.host_port_subcomponent
+        self._own = own
         # Which server, and how it is reached, is all that the connector wants to know of a request.
         self._place = aiohttp.ClientRequest("GET", url, loop=connector._loop, session=session)
         self._key = self._place.connection_key
 
-    def suits(self, method: str, target: str, body: Body) -> bool:
-        """Tell whether a request can be sent on this road: aiohttp would not send its target otherwise."""
-        return (
-            method in _METHODS
-            and (body is None or (isinstance(body, bytes) and len(body) <= LARGE_BODY))
-            and target.startswith("/")
-            and target.isascii()
-            and target.isprintable()
-            and not (" " in target or "#" in target)
-        )
-
-    async def send(
-        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: Sent
-    ) -> DirectReply | PlainReply:
-        """Send a request and wait for the head of its answer.
+    def write(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Body,
+        *,
+        request_id: str,
+        written: Written,
+    ) -> bytes | None:
+        """Return the bytes of a request; None: it has to be sent in another way.
 
         Args:
             method: of the request.
-            target: path and query; `suits` has let it through, with method and body.
-            headers: all of them, but for what follows from place and body.
+            target: path and query.
+            headers: all of them, but for the upstream's own, and those that follow from place and body.
             body: sent in one go.
+            request_id: goes with them, where it is none of the upstream's own; "": there is none.
+            written: the one before of the same client, whose head is taken over if it is the same; takes note
+                of this one.
+
+        Raises:
+            ValueError: a header field holds control characters.
+        """
+        content = b"" if body is None else body
+        if not isinstance(content, bytes) or len(content) > LARGE_BODY:
+            return None
+        if written.what != (what := (self, method, target, headers)):
+            if not _suits(method, target):
+                return None
+            written.what = what
+            self._write_head(method, target, headers, written)
+        head = written.head
+        if request_id and not written.identified:
+            head += f"{REQUEST_ID}: {_checked(request_id)}\r\n".encode()
+        if (body is not None or method == "POST") and not written.measured:
+            head += b"Content-Length: %d\r\n" % len(content)
+        return b"%b\r\n%b" % (head, content)
+
+    async def send(self, request: bytes, *, decode: bool) -> Answer:
+        """Send a request and wait for the head of its answer.
+
+        Where a kept connection turns out to have been closed meanwhile, it is sent again, once.
+
+        Args:
+            request: from `write`.
             decode: undo the answer's Content-Encoding.
-            sent: gets `reused`: whether the connection had served another request before.
 
         Raises:
             aiohttp.ClientError: as the session would.
             aiohttp.http.HttpProcessingError: what came is no HTTP.
             TimeoutError: as the session would.
-            ValueError: a header field holds control characters.
+            UpstreamMalformed: the head is nothing to build on.
         """
-        request = self._written(method, target, headers, body, sent.written)
-        kept = self._connector.take(self._key)
-        connection = cast(DirectConnection, await self._connect() if kept is None else kept)
-        sent.reused = connection.used
-        try:
-            reply = connection.ask(request, self, decode=decode)
-        except BaseException:
-            self.take_back(connection, whole=False)
-            raise
-        try:
-            answer = await reply
-        except BaseException:
-            connection.withdraw(reply)
-            del reply  # it holds the exception, which holds this frame: a cycle
-            raise
-        if isinstance(answer, DirectReply):
-            return answer
-        connection.let_go()
-        return PlainReply(*answer, Lease(self._connector, self._key, connection, self._connector._loop))
+        again = False
+        while True:
+            kept = self._connector.take(self._key)
+            connection: DirectConnection = await self._connect() if kept is None else kept  # type: ignore[assignment]
+            reused, reply = connection.used, None
+            try:
+                reply = connection.ask(request, self, decode=decode)
+                coming = await reply
+            except BaseException as error:
+                connection.withdraw(reply)
+                del reply  # it holds the exception, which holds this frame: a cycle
+                if again or not (reused and was_closed_meanwhile(error)):
+                    raise
+                again = True
+                continue
+            if isinstance(coming, _EXAMINED):
+                return coming
+            return self._examined(coming, connection, decode=decode)
 
     def take_back(self, connection: DirectConnection, *, whole: bool) -> None:
         """Take back a connection at the end of an answer, which has come whole or not."""
@@ -170,30 +181,44 @@ class DirectRequests:
 
     async def _connect(self) -> ResponseHandler | None:
         try:
-            lease = await self._connector.connect(self._place, traces=[], timeout=self._timeout)
+            lease = await self._connector.connect(self._place, traces=[], timeout=_CONNECTOR_DECIDES)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError("Connection timeout") from error
         connection, lease._protocol = lease.protocol, None  # from now on it is ours to give back
         return connection
 
-    def _written(self, method: str, target: str, headers: Headers, body: Body, before: Written) -> bytes:
-        """Write a request, with the lines of the one before where the same fields go to the same place."""
-        content = body if isinstance(body, bytes) else b""
-        request_id = headers.get(REQUEST_ID, "")
-        before.fields[REQUEST_ID] = request_id  # which alone is another each time
-        if before.writer is not self or before.fields != headers:
-            before.writer, before.fields, before.lines = self, headers, self._lines(headers)
-        head = f"{method} {self._path}{target} HTTP/1.1\r\n{before.lines}"
-        if request_id:
-            head += f"{REQUEST_ID}: {_checked(request_id)}\r\n"
-        if "Content-Length" not in headers and (body is not None or method == "POST"):
-            head += f"Content-Length: {len(content)}\r\n"
-        return b"%b\r\n%b" % (head.encode("utf-8", "surrogateescape"), content)
+    def _examined(self, coming: DirectReply | Plain, connection: DirectConnection, *, decode: bool) -> Answer:
+        """Look at the head of an answer, and remember it if it is to be."""
+        if isinstance(coming, DirectReply):
+            head = examined(coming, self.source, decode=decode)
+            if coming.raw:
+                self.known.add(coming.raw, head)
+            return DirectAnswer(coming, coming.body, head, self.source)
+        connection.let_go()
+        reply = PlainReply(*coming, Lease(self._connector, self._key, connection, self._connector._loop))
+        return BufferedAnswer(reply, examined(reply, self.source, decode=decode), self.source)
 
-    def _lines(self, headers: Headers) -> str:
-        lines = [] if "Host" in headers else [self._host]
-        lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() != _REQUEST_ID]
-        return "".join([f"{_checked(line)}\r\n" for line in lines])
+    def _write_head(self, method: str, target: str, headers: Mapping[str, str], written: Written) -> None:
+        fields = CIMultiDict(headers)
+        fields.update(self._own)
+        written.identified = REQUEST_ID in fields
+        written.measured = LENGTH in fields
+        lines = [f"{method} {self._path}{target} HTTP/1.1"]
+        if "Host" not in fields:
+            lines.append(f"Host: {self._host}")
+        lines += [_checked(f"{name}: {value}") for name, value in fields.items()]
+        written.head = "\r\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
+
+
+def _suits(method: str, target: str) -> bool:
+    """Tell whether a request can be sent on this road: aiohttp would not send its target otherwise."""
+    return (
+        method in _METHODS
+        and target.startswith("/")
+        and target.isascii()
+        and target.isprintable()
+        and not (" " in target or "#" in target)
+    )
 
 
 def _checked(line: str) -> str:

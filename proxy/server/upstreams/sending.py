@@ -1,49 +1,47 @@
-"""A request on its way to an upstream: on which road, and whether it is sent again."""
+"""The plain road to an upstream: a request that aiohttp's session sends, and perhaps once more."""
 
 import io
-from collections.abc import Awaitable
 from types import NoneType, SimpleNamespace
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import aiohttp
 from yarl import URL
 
-from proxy.server.clients.headers import Headers, Written
+from proxy.server.clients.headers import Headers
+from proxy.server.upstreams.answer import Answer, Source, examined
+from proxy.server.upstreams.buffered_answer import BufferedAnswer
 from proxy.server.upstreams.direct import DirectResponse
-from proxy.server.upstreams.direct_connection import DirectReply
-from proxy.server.upstreams.direct_request import LARGE_BODY, Body, DirectRequests, PlainReply, Sent
-from proxy.server.upstreams.upstream_connection import InTheHead
+from proxy.server.upstreams.direct_answer import DirectAnswer
+from proxy.server.upstreams.direct_request import LARGE_BODY, Body
+from proxy.server.upstreams.upstream_connection import was_closed_meanwhile
 
 #: What can be sent a second time.
 _SENT_AGAIN: Final = (bytes, NoneType)
 
 
-class Road(Protocol):
-    """One way for a request to go."""
+class _Sent:
+    """A request on its way.
 
-    def __call__(
-        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: Sent
-    ) -> Awaitable[DirectReply | PlainReply | DirectResponse]:
-        """Send a request once, and wait for the head of its answer."""
+    Attributes:
+        reused: it went out on a connection that had served another one.
+    """
+
+    reused = False
 
 
 class Sender:
-    """Sends the requests to one upstream.
+    """Sends requests to one upstream.
 
     Args:
         session: aiohttp's, which `watch_reuse` watches and which sends nothing again by itself.
-        base: the URL to which targets are appended.
-        direct: sends what it can past the session; None: nothing.
+        source: the upstream.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, base: str, direct: DirectRequests | None):
+    def __init__(self, session: aiohttp.ClientSession, source: Source):
         self._session = session
-        self._base = base
-        self._direct = direct
+        self._source = source
 
-    async def send(
-        self, method: str, target: str, *, headers: Headers, body: Body, decode: bool, written: Written
-    ) -> DirectReply | PlainReply | DirectResponse:
+    async def send(self, method: str, target: str, *, headers: Headers, body: Body, decode: bool) -> Answer:
         """Send a request and wait for the head of its answer.
 
         Where a kept connection turns out to have been closed meanwhile, it is sent again, once.
@@ -54,33 +52,34 @@ class Sender:
             headers: all of them, but for what follows from the body and the upstream's place.
             body: bytes, which can be sent again; or a stream, which cannot.
             decode: undo the answer's Content-Encoding.
-            written: the one before of the same client, as it was written.
 
         Raises:
             aiohttp.ClientError: it cannot be sent, or is not answered.
             aiohttp.http_exceptions.HttpProcessingError: the answer is no HTTP.
             TimeoutError: the connection, or the head of the answer, takes too long.
+            UpstreamMalformed: the head is nothing to build on.
         """
-        sent = Sent(written)
-        road: Road = self._send_by_session
-        if self._direct is not None and self._direct.suits(method, target, body):
-            road = self._direct.send
+        sent = _Sent()
         try:
-            return await road(method, target, headers, body, decode=decode, sent=sent)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if isinstance(error, InTheHead) or not (sent.reused and isinstance(body, _SENT_AGAIN)):
+            response = await self._send_once(method, target, headers, body, decode=decode, sent=sent)
+        except aiohttp.ClientError as error:
+            if not (sent.reused and isinstance(body, _SENT_AGAIN) and was_closed_meanwhile(error)):
                 raise
-        return await road(method, target, headers, body, decode=decode, sent=sent)
+            response = await self._send_once(method, target, headers, body, decode=decode, sent=sent)
+        head = examined(response, self._source, decode=decode)
+        if response.body is not None:
+            return DirectAnswer(response, response.body, head, self._source)
+        return BufferedAnswer(response, head, self._source)
 
-    async def _send_by_session(
-        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: Sent
+    async def _send_once(
+        self, method: str, target: str, headers: Headers, body: Body, *, decode: bool, sent: _Sent
     ) -> DirectResponse:
         data = cast(io.BytesIO | Body, body)
         if isinstance(body, bytes) and len(body) > LARGE_BODY:
             data = io.BytesIO(body)  # it is sent in pieces, and others get their turn between them
         response = await self._session.request(
             method,
-            URL(self._base + target, encoded=True),
+            URL(self._source.base + target, encoded=True),
             headers=headers,
             data=data,
             allow_redirects=False,

@@ -13,17 +13,15 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.config import schema
-from proxy.errors import ClientError, UpstreamMalformed, UpstreamReported
+from proxy.errors import ClientError, UpstreamReported
 from proxy.server.clients.headers import Headers, Written
+from proxy.server.operator.record import REQUEST_ID
 from proxy.server.tls import towards
-from proxy.server.upstreams.answer import Answer, Reply
-from proxy.server.upstreams.answer_heads import Head, fault_of
-from proxy.server.upstreams.buffered_answer import BufferedAnswer
+from proxy.server.upstreams.answer import Answer, Source
 from proxy.server.upstreams.connector import Connector
-from proxy.server.upstreams.direct import DirectAnswer, DirectResponse, kind_of_connection
+from proxy.server.upstreams.direct import DirectResponse, kind_of_connection
 from proxy.server.upstreams.direct_connection import DirectConnection
 from proxy.server.upstreams.direct_request import DirectRequests
-from proxy.server.upstreams.locations import bring_home
 from proxy.server.upstreams.no_answer import before_the_answer
 from proxy.server.upstreams.sending import Sender, watch_reuse
 from proxy.server.upstreams.upstream_connection import HEADER_LIMIT, READ_AHEAD
@@ -57,7 +55,7 @@ class Upstream:
         self.host = URL(settings.base).authority
         secure = settings.base.startswith("https:")
         self._own_headers = _own_headers(settings)
-        self._secrets = _secrets(settings)
+        source = Source(self.host, settings.base, settings.timeouts, _secrets(settings))
         # Connecting, and waiting for a connection, are limited by the connector.
         timeout = aiohttp.ClientTimeout(total=None, sock_read=settings.timeouts.first_byte or None)
         kind = kind_of_connection()
@@ -80,9 +78,10 @@ class Upstream:
         )
         # aiohttp would ask again on fresh connections too, and after half a head. `Sender` decides that.
         self._session._retry_connection = False
-        direct = DirectRequests(self._session, connector, settings.base, timeout)
-        self._sender = Sender(self._session, settings.base, direct if kind is DirectConnection else None)
-        self._known = direct.known
+        self._sender = Sender(self._session, source)
+        self._direct: DirectRequests | None = None
+        if kind is DirectConnection:
+            self._direct = DirectRequests(self._session, connector, source, self._own_headers)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -100,6 +99,7 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes | AsyncIterable[bytes] | None = None,
         decode: bool = False,
+        request_id: str = "",
         written: Written | None = None,
     ) -> Answer:
         """Send a request and wait for the head of its answer, whatever its status.
@@ -110,6 +110,7 @@ class Upstream:
             headers: what the upstream gets, but for what the configuration or the body's length decides.
             body: bytes, which can be sent again; or a stream, which cannot.
             decode: undo the answer's Content-Encoding.
+            request_id: another header field, which is another for each request; "": none.
             written: the one before of the same client, as it was written; it takes note of this one.
 
         Returns:
@@ -122,26 +123,19 @@ class Upstream:
             UpstreamMalformed: what came is not HTTP, or cannot be decoded.
             ClientError: raised by the stream that `body` is.
         """
+        direct, request = self._direct, None
+        if direct is not None:
+            written = written or Written()
+            request = direct.write(method, target, headers, body, request_id=request_id, written=written)
         try:
-            reply = await self._sender.send(
-                method,
-                target,
-                headers=self._completed(headers),
-                body=body,
-                decode=decode,
-                written=written or Written(),
-            )
+            if direct is not None and request is not None:
+                return await direct.send(request, decode=decode)
+            completed = self._completed(headers, request_id)
+            return await self._sender.send(method, target, headers=completed, body=body, decode=decode)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             if isinstance(error.__cause__, ClientError):  # it was the client's body that failed
                 raise error.__cause__ from None
             raise before_the_answer(error, self.host, self.settings.timeouts) from error
-        head = reply.head if reply.known else self._examined(reply, decode=decode)
-        if reply.body is not None:
-            answer: Answer = DirectAnswer(reply, reply.body, head, self.host, self.settings.timeouts)
-        else:
-            answer = BufferedAnswer(reply, head, self.host, self.settings.timeouts)
-        answer.secrets = self._secrets
-        return answer
 
     async def open_websocket(
         self, target: str, *, headers: Mapping[str, str], protocols: Sequence[str]
@@ -177,21 +171,10 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise before_the_answer(error, self.host, self.settings.timeouts) from error
 
-    def _examined(self, reply: Reply, *, decode: bool) -> Head:
-        """Return a head as it goes on, and remember it, if it is to be."""
-        head = reply.head
-        if fault := fault_of(head.status, head.reason, head.headers, decode=decode):
-            reply.close()
-            raise UpstreamMalformed(f"The upstream {self.host} {fault}.")
-        headers = CIMultiDict(head.headers)
-        bring_home(headers, self.settings.base)
-        head = Head(head.status, head.reason, headers)
-        if reply.raw:
-            self._known.add(reply.raw, head)
-        return head
-
-    def _completed(self, headers: Mapping[str, str]) -> Headers:
+    def _completed(self, headers: Mapping[str, str], request_id: str = "") -> Headers:
         completed = CIMultiDict(headers)
+        if request_id:
+            completed[REQUEST_ID] = request_id
         completed.update(self._own_headers)
         return completed
 

@@ -4,7 +4,6 @@ aiohttp trusts an upstream to speak when it is asked, and to come to the point. 
 """
 
 import asyncio
-import math
 import re
 import select
 from http import HTTPStatus
@@ -53,7 +52,7 @@ class Connection(ResponseHandler):
     """
 
     # With these in it, the dictionary of aiohttp's own would outgrow what Python shares between objects.
-    __slots__ = ("_asked", "_begun", "_deadline", "_head_came", "_raw_head", "_seam", "_sent", "_waiting")
+    __slots__ = ("_alarm", "_asked", "_begun", "_head_came", "_raw_head", "_seam", "_sent", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
@@ -64,7 +63,7 @@ class Connection(ResponseHandler):
         self._head_came = False
         self._raw_head = b""  # the head that is being parsed, where it has come in one piece
         self._seam = b""  # the last bytes of one that has not come whole
-        self._deadline: Alarm | None = None  # one for all requests
+        self._alarm = Alarm(loop=loop)  # one for all requests
         self._waiting: select.poll | None = None
 
     @property
@@ -153,8 +152,7 @@ class Connection(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note the end."""
-        if self._deadline is not None:
-            self._deadline.stop()
+        self._alarm.stop()
         super().connection_lost(exc)
 
     def _reschedule_timeout(self) -> None:
@@ -220,13 +218,17 @@ class Connection(ResponseHandler):
 
     def _set_deadline(self) -> None:
         if self._read_timeout and not self._head_came:
-            if self._deadline is None:
-                self._deadline = Alarm(self._on_read_timeout, self._loop)
-            self._deadline.set(self._loop.time() + self._read_timeout)
+            self._alarm.ring = self._on_read_timeout
+            self._alarm.set(self._loop.time() + self._read_timeout)
 
     def _drop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.set(math.inf)
+        self._alarm.rest()
+
+
+def was_closed_meanwhile(error: BaseException) -> bool:
+    """Tell whether a kept connection may just have been closed: it has ended before an answer began."""
+    ended = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+    return ended and not isinstance(error, InTheHead)
 
 
 def _announces_body(message: RawResponseMessage) -> bool:
