@@ -16,6 +16,7 @@ import click
 
 from proxy import __version__
 from proxy.errors import ConfigurationError, StraightwireError
+from proxy.server.processes.garbage import hold_back
 
 COMMANDS: Final = ("serve", "demo", "config", "health", "repairs")
 
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: the command line without the program's name; None: this process's own.
     """
     signal.signal(signal.SIGTERM, _told_to_stop)
+    hold_back()
     try:
         sys.exit(straightwire.main(arguments, prog_name="straightwire", standalone_mode=False) or DONE)
     except ConfigurationError as error:

@@ -143,13 +143,33 @@ async def test_stream_does_not_keep_the_body_of_its_request():
     assert kept < size / 2
 
 
+def told_by_python(lines):
+    """Run lines in a process of its own, since what they set is for good; return the words that it prints."""
+    command = [sys.executable, "-c", "\n".join(lines)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
 def test_what_is_alive_at_the_start_is_not_searched_again():
-    lines = ["import gc", "from proxy.server.processes.garbage import hold_back", "hold_back()"]
-    count = "print(gc.get_freeze_count(), sum(gc.get_count()) < 100)"
-    told = subprocess.run(  # in a process of its own, since it is for good
-        [sys.executable, "-c", "; ".join([*lines, count])], capture_output=True, text=True, check=True
-    )
-    frozen, others_few = told.stdout.split()
+    lines = ["import gc", "from proxy.server.processes.garbage import spare_what_lives", "spare_what_lives()"]
+    frozen, others_few = told_by_python([*lines, "print(gc.get_freeze_count(), sum(gc.get_count()) < 100)"])
 
     assert int(frozen) > 1000
     assert others_few == "True"
+
+
+def test_a_start_is_searched_only_where_it_is_new():
+    """Of the three searches, those that walk through all that has been imported until then find nothing."""
+    told = told_by_python(
+        [
+            "import gc, sys",
+            "searches = []",
+            "gc.callbacks.append(lambda when, facts: searches.append(facts['generation']))",
+            "from proxy.cli import main",
+            "before = len(searches)",
+            "try: main(['serve', '--help'])",
+            "except SystemExit: pass",
+            "print('searches', 'aiohttp' in sys.modules, *sorted({*searches[before:]}))",
+        ]
+    )
+
+    assert told[told.index("searches") + 1 :] == ["True", "0"]

@@ -13,7 +13,7 @@ from proxy.config.schema import Configuration
 from proxy.server.app import Proxy
 from proxy.server.operator.access_log import LibraryLog, open_log, tell_not_reloaded
 from proxy.server.processes import notify
-from proxy.server.processes.garbage import hold_back
+from proxy.server.processes.garbage import spare_what_lives
 from proxy.server.processes.loop import LOOP
 
 DONE: Final = 0
@@ -98,7 +98,7 @@ class _Process:
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         async with beside:
             await self._running.start()
-            hold_back()
+            spare_what_lives()
             notify.ready()
             reloading = asyncio.create_task(self._reload_when_told())
             living = asyncio.create_task(notify.alive())

@@ -17,7 +17,7 @@ from proxy.errors import ConfigurationError
 from proxy.server.app import Proxy
 from proxy.server.operator.access_log import LibraryLog, open_log, tell_not_reloaded
 from proxy.server.processes.channel import Ask, Channel, Configure, Drain, Failed, Leaving, Ready, Report
-from proxy.server.processes.garbage import hold_back
+from proxy.server.processes.garbage import spare_what_lives
 from proxy.server.processes.loop import LOOP
 from proxy.server.processes.places import Places
 
@@ -59,7 +59,7 @@ class Worker:
             self._channel.send(Failed(str(error)))
             await self._channel.close()
             return FAILED
-        hold_back()
+        spare_what_lives()
         self._channel.send(Ready())
         obeying = asyncio.create_task(self._obey(proxy, library_log))
         await self._stop.wait()
