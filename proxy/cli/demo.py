@@ -25,8 +25,9 @@ from proxy.server.processes.process import run
 from proxy.wire.chunk import Origin
 from proxy.wire.plan import compile_plan
 from proxy.wire.repairs import CATALOGUE
+from proxy.wire.report import StreamReport
 from proxy.wire.requests import Endpoint, read_request
-from proxy.wire.rewriter import StreamReport, StreamRewriter
+from proxy.wire.rewriter import StreamRewriter
 
 MODEL: Final = "ggml-gpt4all-j"
 #: Seconds between two words, so that a reader sees them come.

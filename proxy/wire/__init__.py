@@ -7,11 +7,14 @@ A stream
     framing       the same, of upstreams that speak it badly, or not at all
     intake        events into chunks
     machine       chunks into frames: the repairs in their order
+    right         a chunk in which nothing is wrong, told at a glance
     skeleton      what all other repairs of a chunk need
+    saying        the role and the finish reason of a choice, and what is left of its delta
     call_machine  the calls in a delta
     endings       how choices begin and end, and what is held back until they do
     frames        chunks, written
     rewriter      all of these as one: `StreamRewriter`
+    report        what became of a stream
     splice        the short road past most of them, for an event like the last
     shortcut      the shortest: past HTTP's chunks too, from read to write
 

@@ -152,11 +152,15 @@ class ChoiceState:
         """Its tool calls so far."""
         return [] if self.calls is None else self.calls.calls
 
-    def hear(self, delta: dict[str, Any]) -> None:
-        """Remember which texts a delta of this choice has said something in."""
-        for key, text in delta.items():
-            if text and key in TEXTS and key not in self.said:
-                self.said += (key,)
+    def hear(self, delta: dict[str, Any]) -> bool:
+        """Remember in which texts a delta of this choice says something; return whether it says anything."""
+        says = False
+        for key, value in delta.items():
+            if value:
+                says = True
+                if key not in self.said and key in TEXTS:
+                    self.said += (key,)
+        return says
 
     @property
     def made_calls(self) -> bool:

@@ -29,6 +29,8 @@ _LONG_INTEGER: Final = re.compile(rb"(?:^|(?<=[\s:,\[]))-?[0-9]{19,}(?=[\s,\]}]|
 #: Lists and objects that one document may hold. Each takes up to a hundred times the memory of its bytes; a
 #: brace or bracket in a string counts, too, and texts of many megabytes have fewer of them.
 _MOST_VALUES: Final = 500_000
+#: Bytes that cannot hold so many.
+_FEW: Final = 2 * _MOST_VALUES
 #: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
 LEAST_LOGPROB: Final = -9999.0
 
@@ -43,17 +45,20 @@ def loads(data: bytes) -> tuple[Any, bool]:
     Raises:
         NotJSON: neither parser reads it, or should.
     """
-    if expands(data):
+    if len(data) > _FEW and expands(data):
         raise NotJSON(f"more than {_MOST_VALUES} lists and objects")
     try:
-        return strict_loads(data), False
+        value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return _lenient(data), True
+    if data[::_STRIDE].translate(_DIGITS_AS_ZEROS).find(_MANY) >= 0 and _has_long_integer(data):
+        value = _lenient(data)
+    return value, False
 
 
 def expands(data: bytes) -> bool:
     """Tell whether JSON would take many times the memory of its bytes: it is hardly more than brackets."""
-    return len(data) > 2 * _MOST_VALUES and data.count(b"[") + data.count(b"{") > _MOST_VALUES
+    return len(data) > _FEW and data.count(b"[") + data.count(b"{") > _MOST_VALUES
 
 
 def strict_loads(data: bytes) -> Any:
@@ -64,11 +69,13 @@ def strict_loads(data: bytes) -> Any:
         NotJSON: it is nested too deeply for the parser that keeps long integers.
     """
     value = orjson.loads(data)
-    if data[::_STRIDE].translate(_DIGITS_AS_ZEROS).find(_MANY) < 0:
-        return value
-    if data.translate(_DIGITS_AS_ZEROS).find(_TOO_MANY) >= 0 and _LONG_INTEGER.search(data):
+    if data[::_STRIDE].translate(_DIGITS_AS_ZEROS).find(_MANY) >= 0 and _has_long_integer(data):
         return _lenient(data)
     return value
+
+
+def _has_long_integer(data: bytes) -> bool:
+    return data.translate(_DIGITS_AS_ZEROS).find(_TOO_MANY) >= 0 and bool(_LONG_INTEGER.search(data))
 
 
 def _lenient(data: bytes) -> Any:

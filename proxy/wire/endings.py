@@ -5,7 +5,7 @@ brings it waits until its choice is known to be over; usage waits for the end of
 the stream. A frame that proves right leaves with its own bytes.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
 from proxy.wire import codec
@@ -14,17 +14,31 @@ from proxy.wire.frames import FrameWriter
 from proxy.wire.plan import Plan, run_on_choice, run_on_envelope
 from proxy.wire.repairs.usage import completed, has_counts, is_complete
 
+#: Of these a call is the reason.
+CALLED: Final = ("tool_calls", "function_call")
+
 
 class Endings:
     """Holds the finish frames and the usage of one stream, and sends them in their time."""
 
-    __slots__ = ("_held", "_is_chat", "_plan", "_steps", "_stream", "_trailer", "_trailer_early", "_writer")
+    __slots__ = (
+        "_held",
+        "_is_chat",
+        "_plan",
+        "_sends_usage",
+        "_steps",
+        "_stream",
+        "_trailer",
+        "_trailer_early",
+        "_writer",
+    )
 
     def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter) -> None:
         self._stream = stream
         self._plan = plan
         self._steps = plan.steps[stream.request.endpoint]
         self._is_chat = stream.is_chat
+        self._sends_usage = stream.request.include_usage or "unasked-usage" not in plan.on
         self._writer = writer
         self._held: list[Held] = []
         self._trailer: Held | None = None
@@ -69,7 +83,8 @@ class Endings:
             chunk: the chunk, repaired.
             data: its own bytes, None where it must be written anew.
         """
-        self._after_usage()
+        if self._trailer is not None:
+            self._after_usage()
         held = Held(chunk, data)
         self._held.append(held)
         for choice in chunk["choices"]:
@@ -100,13 +115,13 @@ class Endings:
         Raises:
             UpstreamMalformed: something that was begun cannot be ended.
         """
-        stream = self._stream
-        if not stream.choices:
-            stream.choice(0)
+        choices = self._stream.choices
+        if not choices:
+            self._stream.choice(0)
         for held in self._held:
             self._release(held)
         self._held.clear()
-        for state in stream.choices.values():
+        for state in choices.values():
             if state.phase is not FINISHED:
                 self._finish_anew(state)
 
@@ -121,25 +136,36 @@ class Endings:
         choices = []
         for choice in chunk["choices"]:
             state = self._state(choice)
-            if state.holder is not held:
-                continue
-            choices.append(choice)
-            self._flush(state)
-            if choice["finish_reason"] != state.finish:
-                choice["finish_reason"] = state.finish
-                data = None
-            if run_on_choice(self._steps.finish, self._stream, choice, state):
-                data = None
-            state.phase = FINISHED
+            if state.holder is held:
+                choices.append(choice)
+                if self._end(choice, state):
+                    data = None
         if len(choices) < len(chunk["choices"]):
             chunk, data = {**chunk, "choices": choices}, None
         if choices:
             self._writer.chunk(chunk, data)
 
+    def _end(self, choice: Choice, state: ChoiceState) -> bool:
+        """End a choice with this; return whether its reason had to be rewritten."""
+        self._flush(state)
+        state.phase = FINISHED
+        changed = choice["finish_reason"] != state.finish
+        if changed:
+            choice["finish_reason"] = state.finish
+        return self._repair_reason(choice, state) or changed
+
+    def _repair_reason(self, choice: Choice, state: ChoiceState) -> bool:
+        """Repair the reason of a choice that is over, in the light of all that it said."""
+        steps, changed = self._steps, False
+        if state.calls is not None or state.function is not None or choice["finish_reason"] in CALLED:
+            changed = run_on_choice(steps.finish_called, self._stream, choice, state)
+        if steps.finish:
+            changed |= run_on_choice(steps.finish, self._stream, choice, state)
+        return changed
+
     def _state(self, choice: Choice) -> ChoiceState:
         index = choice.get("index")
-        number = index if type(index) is int else 0
-        return self._stream.choices.get(number) or self._stream.choice(number)
+        return self._stream.choice(index if type(index) is int else 0)
 
     def _finish_anew(self, state: ChoiceState) -> None:
         """Make the finish frame that a choice never had, or had only with its last delta."""
@@ -158,7 +184,7 @@ class Endings:
         if not self._is_chat:
             choice = {"index": state.index, "text": "", "logprobs": None}
         choice["finish_reason"] = state.early_finish or "stop"
-        run_on_choice(self._steps.finish, self._stream, choice, state)
+        self._repair_reason(choice, state)
         self._writer.choice(choice)
 
     def _flush(self, state: ChoiceState) -> None:
@@ -198,16 +224,11 @@ class Endings:
         run_on_choice(self._steps.after_calls, self._stream, choice, state)
         self._writer.choice(choice)
 
-    def take_usage(self, chunk: Chunk) -> None:
-        """Remember the usage that a chunk reports; the last that is not all zero counts."""
+    def take_usage(self, usage: Any) -> None:
+        """Remember what is said to be the usage; the last that is not all zero counts."""
         stream = self._stream
-        for holder in (chunk, *chunk["choices"]):
-            usage = holder.get("usage")
-            if isinstance(usage, dict):
-                if chunk["choices"]:
-                    stream.usage_on_chunks = True
-                if stream.usage is None or has_counts(usage):
-                    stream.usage = usage
+        if isinstance(usage, dict) and self._sends_usage and (stream.usage is None or has_counts(usage)):
+            stream.usage = usage
 
     @property
     def awaits_usage(self) -> bool:
@@ -231,6 +252,7 @@ class Endings:
 
     def without_choices(self, chunk: Chunk, data: bytes | None) -> None:
         """Keep the usage chunk for the end where it was asked for; nothing else has no choices."""
+        self.take_usage(chunk.get("usage"))
         if chunk.get("usage") is None:
             self._stream.count("chunk-without-choices")
         elif not self._stream.request.include_usage and "unasked-usage" in self._plan.on:

@@ -42,7 +42,9 @@ class FrameWriter:
         if data is None:
             if self._stream.rough:
                 chunk = codec.scrub(chunk)
-            chunk["choices"] = [in_order(choice, self._choice_keys) for choice in chunk["choices"]]
+            choices = chunk["choices"]
+            for place, choice in enumerate(choices):
+                choices[place] = in_order(choice, self._choice_keys)
             data = codec.dumps(in_order(chunk, CHUNK_KEYS))
         self.frames.append(encode(data))
 

@@ -16,7 +16,6 @@ KEEP_ALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b
 WHOLE_CHAT: Final = "chat.completion"
 #: Where a choice keeps what it says.
 SAYING: Final = frozenset({"message", "delta", "text"})
-OPENING, CLOSING = b"{}"
 #: What an event begins with whose data is an event itself, and all of it.
 FIELD: Final = b"data:"
 INNER_FIELDS: Final = re.compile(rb"(?:data:\s*)+")
@@ -47,11 +46,11 @@ class Intake:
         Raises:
             UpstreamError: it is an error, or cannot be understood.
         """
-        data = event.data
+        data, name = event
         if data == framing.DONE:
             self.events += 1
             return True
-        if event.event == b"error" and data.strip():
+        if name == b"error" and data.strip():
             self.events += 1
             raise self._error_event(data)
         try:
@@ -61,48 +60,53 @@ class Intake:
         if isinstance(value, str) and framing.says_done(data):
             return self._not_json(data)  # the word, as a JSON string
         self._stream.rough = rough
+        if b"\n" in data:  # JSON has no line end that would mean anything
+            data = data.replace(b"\n", b" ")
         try:
-            if not rough and type(value) is dict:
-                self._object(value, _on_one_line(data), bare)
-            elif not rough:
-                self._value(value, _on_one_line(data), bare)
+            if type(value) is dict and not rough:
+                self._object(value, data.strip(), bare)
             else:
-                self._stream.count("rough-json")
-                self._value(codec.scrub(value, keep=codec.TEXT_KEYS), None, bare)
+                self._value(value, data.strip(), rough, bare)
         except codec.NotJSON as error:
             raise UpstreamMalformed(
                 f"The upstream sent an event that cannot be rewritten: {error}."
             ) from None
         return False
 
-    def _value(self, value: Any, data: bytes | None, bare: bool) -> None:
+    def _object(self, value: dict[str, Any], data: bytes | None, bare: bool) -> None:
+        """Take a JSON object: an error, a chunk, or something of the upstream's own."""
+        stream = self._stream
+        if reported.is_error(value):
+            self.events += 1
+            if value.get("choices"):
+                stream.count("error-in-chunk")
+            raise stream.counted(*reported.from_value(value))
+        if "choices" in value or isinstance(value.get("usage"), dict):
+            self.events += 1
+            stream.whole = self.events == 1 and self._is_whole(value, bare)
+            self._machine.receive(value, data)
+        else:
+            stream.count("foreign-event")
+
+    def _value(self, value: Any, data: bytes, rough: bool, bare: bool) -> None:
+        """Take what is no object, or has to be cleaned first."""
+        stream = self._stream
+        if rough:
+            stream.count("rough-json")
+            value = codec.scrub(value, keep=codec.TEXT_KEYS)
         if isinstance(value, dict):
-            self._object(value, data, bare)
+            self._object(value, None if rough else data, bare)
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             if reported.is_error(value[0]):
                 self.events += 1
-                raise self._stream.counted(*reported.from_value(value))
-            self._stream.count("concatenated-json")
+                raise stream.counted(*reported.from_value(value))
+            stream.count("concatenated-json")
             for item in value:
                 self._object(item, None, bare)
         elif isinstance(value, str) and value.strip():
             raise self._text(value)
         else:
-            self._stream.count("foreign-event")
-
-    def _object(self, value: dict[str, Any], data: bytes | None, bare: bool) -> None:
-        """Take a JSON object: an error, a chunk, or something of the upstream's own."""
-        if reported.is_error(value):
-            self.events += 1
-            if value.get("choices"):
-                self._stream.count("error-in-chunk")
-            raise self._stream.counted(*reported.from_value(value))
-        if "choices" in value or isinstance(value.get("usage"), dict):
-            self.events += 1
-            self._stream.whole = self.events == 1 and self._is_whole(value, bare)
-            self._machine.receive(value, data)
-            return
-        self._stream.count("foreign-event")
+            stream.count("foreign-event")
 
     def _is_whole(self, value: dict[str, Any], bare: bool) -> bool:
         """The first object of an answer is all of it: it says so, or is a body in form and stands alone.
@@ -173,10 +177,3 @@ def _choices(choices: Any) -> list[Any]:
     if isinstance(choices, dict):
         choices = list(choices.values()) if SAYING.isdisjoint(choices) else [choices]
     return choices if isinstance(choices, list) else []
-
-
-def _on_one_line(data: bytes) -> bytes:
-    """An event's own bytes as they may leave: JSON has no line end that would mean anything."""
-    if data.find(b"\n") >= 0:
-        data = data.replace(b"\n", b" ")
-    return data if data[0] == OPENING and data[-1] == CLOSING else data.strip()

@@ -7,16 +7,24 @@ begins or ends, and in `rewriter`, where the stream does. Text never waits.
 from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
-from proxy.wire import skeleton
+from proxy.wire import right, saying, skeleton
 from proxy.wire.call_machine import CallMachine
-from proxy.wire.chunk import AWAITING_ROLE, FINISHED, Choice, ChoiceState, Chunk, StreamState, says_something
+from proxy.wire.chunk import (
+    AWAITING_ROLE,
+    FINISHED,
+    Choice,
+    ChoiceState,
+    Chunk,
+    StreamState,
+    says_something,
+)
 from proxy.wire.endings import Endings
 from proxy.wire.frames import FrameWriter
-from proxy.wire.plan import Plan, run, run_on_choice, run_on_envelope
+from proxy.wire.plan import MISSING, Plan, run, run_on_choice, run_on_envelope, run_until
 from proxy.wire.repairs.entry import DROPPED, KEPT, REPAIRED, Outcome
-from proxy.wire.repairs.finish import REASONS
 
-MISSING: Final = object()
+#: Stands for the usage of a chunk in which a choice has its own.
+STRAY: Final = object()
 #: Of two finish reasons of one choice the one that says more stays.
 WEIGHT: Final = {"stop": 0, "tool_calls": 1, "function_call": 1, "length": 2, "content_filter": 3}
 
@@ -24,13 +32,30 @@ WEIGHT: Final = {"stop": 0, "tool_calls": 1, "function_call": 1, "length": 2, "c
 class ChunkMachine:
     """Turns the chunks of one stream into frames, which go to the writer."""
 
-    __slots__ = ("_calls", "_endings", "_is_chat", "_plan", "_steps", "_stream", "_writer")
+    __slots__ = (
+        "_calls",
+        "_calls_allowed",
+        "_can_be_told",
+        "_endings",
+        "_is_chat",
+        "_no_usage",
+        "_plan",
+        "_several",
+        "_steps",
+        "_stream",
+        "_writer",
+    )
 
     def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter, endings: Endings) -> None:
+        request = stream.request
         self._stream = stream
         self._plan = plan
-        self._steps = plan.steps[stream.request.endpoint]
+        self._steps = plan.steps[request.endpoint]
         self._is_chat = stream.is_chat
+        self._several = request.choices > 1
+        self._calls_allowed = request.tools is not None or request.functions
+        self._can_be_told = plan.watchful[request.endpoint] and not (self._several or self._calls_allowed)
+        self._no_usage = None if request.include_usage else MISSING  # what a chunk with choices has
         self._writer = writer
         self._endings = endings
         self._calls: CallMachine | None = None  # before the first
@@ -47,35 +72,62 @@ class ChunkMachine:
             UpstreamError: it cannot be understood, or means failure.
         """
         steps, stream = self._steps, self._stream
+        if self._can_be_told and data is not None and right.is_right(chunk, stream, self._no_usage):
+            self._forward(chunk, data)
+            return
         changed = data is None
         if steps.shape:
             changed |= run(steps.shape, stream, chunk)
-        if not skeleton.is_sound(chunk, chat=self._is_chat):
-            changed |= skeleton.mend(chunk, steps, stream, chat=self._is_chat)
+        if not skeleton.is_sound(chunk, self._is_chat):
+            changed |= skeleton.mend(chunk, steps, stream, self._is_chat)
         choices = chunk["choices"]
-        figures = chunk.get("usage", MISSING)
-        right = figures is (None if stream.request.include_usage else MISSING)
-        for choice in choices:
-            right = right and "usage" not in choice
-        if not right:
-            self._endings.take_usage(chunk)
         if not choices:
             self._endings.without_choices(chunk, None if changed else data)
             return
         stream.chunk_id = chunk.get("id")
         changed |= run_on_envelope(steps, stream, chunk)
-        if not right:
-            changed |= run(steps.usage_figures, stream, chunk)
+        usage = chunk.get("usage", MISSING)
+        for choice in choices:
+            if "usage" in choice:
+                usage = STRAY
+        if usage is not self._no_usage or steps.usage:
+            changed |= self._usage(chunk, usage)
+        if len(choices) > 1 or stream.whole:
+            changed |= run(steps.numbers, stream, chunk)
+        if len(choices) > 1:
+            self._choices(chunk, None if changed else data)
+            return
+        choice = choices[0]
+        outcome = self._choice(choice, 0, choices)
+        if outcome is not DROPPED:
+            self._leave(chunk, None if changed or outcome else data, choice)
+
+    def _forward(self, chunk: Chunk, data: bytes) -> None:
+        """Let a chunk leave in which nothing is wrong."""
+        choice, state = chunk["choices"][0], self._stream.choices[0]
+        if choice["finish_reason"] is None:
+            state.hear(choice["delta"])
+            self._writer.chunk(chunk, data)
+        else:
+            self._settle(choice, state)
+            self._endings.hold(chunk, data)
+
+    def _usage(self, chunk: Chunk, usage: Any) -> bool:
+        """Keep the usage that a chunk with choices reports, and clear it away."""
+        steps, stream, right = self._steps, self._stream, self._no_usage
+        changed = False
+        for holder in (chunk, *chunk["choices"]) if usage is STRAY else (chunk,):
+            if "usage" in holder and isinstance(holder["usage"], dict):
+                stream.usage_on_chunks = True
+                self._endings.take_usage(holder["usage"])
+        if usage is STRAY:
+            changed = run(steps.usage_stray, stream, chunk)
+            usage = chunk.get("usage", MISSING)
+        if usage is not right:
+            changed |= run_until(steps.usage_figures, stream, chunk, "usage", right)
         if steps.usage:
             changed |= run(steps.usage, stream, chunk)
-        if stream.whole or len(choices) > 1:
-            changed |= run(steps.numbers, stream, chunk)
-        if len(choices) == 1:
-            outcome = self._choice(choices[0], 0, choices)
-            if outcome is not DROPPED:
-                self._leave(chunk, None if changed or outcome else data, choices[0])
-        else:
-            self._choices(chunk, None if changed else data)
+        return changed
 
     def _leave(self, chunk: Chunk, own: bytes | None, choice: Choice) -> None:
         """Forward a choice that says something, and hold one that does nothing but finish."""
@@ -103,65 +155,65 @@ class ChunkMachine:
 
     def _choice(self, choice: Choice, position: int, beside: list[Choice]) -> Outcome:
         """Repair one choice and move its phase. What is left in it may leave."""
-        steps, stream = self._steps, self._stream
+        stream = self._stream
         changed = False
         index = choice.get("index")
-        if index != 0 or type(index) is not int or stream.request.choices > 1:
+        if index != 0 or type(index) is not int or self._several:
             changed = self._index(choice, position)
             index = choice.get("index")
         number = index if type(index) is int else position
         state = stream.choices.get(number) or stream.choice(number)
         if len(stream.choices) > 1:
             self._endings.release_others(state, beside)
-        changed |= self._delta(choice, state) if self._is_chat else self._text(choice, state)
-        if choice.get("finish_reason", MISSING) is not None:
-            changed |= self._reason(choice, state)
-        if choice.get("logprobs") is not None:
-            changed |= run_on_choice(steps.logprobs, stream, choice, state)
-        if self._is_chat and ("tool_calls" in choice["delta"] or "function_call" in choice["delta"]):
-            changed |= self._call_machine().repair(choice, state)
-        outcome = REPAIRED if changed else KEPT
-        counts = stream.repairs
-        for name, apply in steps.rest:
-            result = apply(choice, state, stream)
-            if result:
-                counts[name] = counts.get(name, 0) + 1
-                outcome = max(outcome, result)
-        if self._is_chat:
-            state.hear(choice["delta"])
+        outcome = self._delta(choice, state) if self._is_chat else self._text(choice, state)
+        if changed and not outcome:
+            outcome = REPAIRED
         if state.phase is AWAITING_ROLE:
             self._endings.begin(state)
-        settled = self._settle(choice, state)
-        return settled if settled > outcome else outcome
+        if choice.get("finish_reason") or state.finish is not None or state.phase is FINISHED:
+            outcome = max(outcome, self._settle(choice, state))
+        return outcome
 
     def _index(self, choice: Choice, position: int) -> bool:
         """Repair the index of a choice that stands at this position."""
-        changed = False
+        changed, stream = False, self._stream
         for name, apply in self._steps.index:
-            if apply(choice, position, self._stream):
-                self._stream.count(name)
+            if apply(choice, position, stream):
+                stream.count(name)
                 changed = True
-                if choice.get("index") == 0 and self._stream.request.choices == 1:
+                if choice.get("index") == 0 and not self._several:
                     break
         return changed
 
-    def _delta(self, choice: Choice, state: ChoiceState) -> bool:
-        """Repair what a choice of a chat says, and the role in which it says so."""
-        steps, stream = self._steps, self._stream
+    def _delta(self, choice: Choice, state: ChoiceState) -> Outcome:
+        """Repair what a choice of a chat says, and in which role; drop it where it says nothing."""
+        steps, stream, delta = self._steps, self._stream, choice["delta"]
         changed = False
         if stream.rough or state.halves:
             changed = run_on_choice(steps.text, stream, choice, state)
-        for said in choice["delta"].values():
+        for said in delta.values():
             if type(said) is not str and said is not None:
                 changed |= run_on_choice(steps.choice_texts, stream, choice, state)
                 break
         if steps.choice:
             changed |= run_on_choice(steps.choice, stream, choice, state)
-        if state.phase is AWAITING_ROLE or "role" in choice["delta"]:
-            changed |= run_on_choice(steps.role, stream, choice, state)
-        return changed
+        if state.phase is AWAITING_ROLE or "role" in delta:
+            changed |= saying.repair_role(steps, stream, choice, state)
+            delta = choice["delta"]
+        if choice.get("finish_reason", MISSING) is not None:
+            changed |= saying.repair_reason(steps, stream, choice, state, delta.get("content"))
+        if "logprobs" in choice and choice["logprobs"] is not None:
+            changed |= run_on_choice(steps.logprobs, stream, choice, state)
+        if "tool_calls" in delta or "function_call" in delta:
+            changed |= self._call_machine().repair(choice, state)
+        if self._calls_allowed and delta.get("content"):
+            changed |= run_on_choice(steps.rest_content, stream, choice, state)
+        outcome = REPAIRED if changed else KEPT
+        if not state.hear(delta) or steps.rest:
+            outcome = max(outcome, saying.repair_rest(steps, stream, choice, state))
+        return outcome
 
-    def _text(self, choice: Choice, state: ChoiceState) -> bool:
+    def _text(self, choice: Choice, state: ChoiceState) -> Outcome:
         """Repair what a choice of a completion says."""
         steps, stream = self._steps, self._stream
         changed = False
@@ -169,20 +221,13 @@ class ChunkMachine:
             changed = run_on_choice(steps.text, stream, choice, state)
         if type(choice.get("text")) is not str:
             changed |= run_on_choice(steps.choice_texts, stream, choice, state)
-        return run_on_choice(steps.choice, stream, choice, state) or changed
-
-    def _reason(self, choice: Choice, state: ChoiceState) -> bool:
-        """Repair the finish reason, until it is null: then there is nothing left of it to repair."""
-        steps, reason = self._steps, choice.get("finish_reason")
-        is_known = type(reason) is str and reason in REASONS
-        changed = False
-        for name, apply in steps.reason if is_known else (*steps.reason_word, *steps.reason):
-            if apply(choice, state, self._stream):
-                self._stream.count(name)
-                changed = True
-                if choice.get("finish_reason", MISSING) is None:
-                    break
-        return changed
+        if steps.choice:
+            changed |= run_on_choice(steps.choice, stream, choice, state)
+        if choice.get("finish_reason", MISSING) is not None:
+            changed |= saying.repair_reason(steps, stream, choice, state, choice.get("text"))
+        if "logprobs" in choice and choice["logprobs"] is not None:
+            changed |= run_on_choice(steps.logprobs, stream, choice, state)
+        return REPAIRED if changed else KEPT
 
     def _call_machine(self) -> CallMachine:
         if self._calls is None:
@@ -192,8 +237,6 @@ class ChunkMachine:
     def _settle(self, choice: Choice, state: ChoiceState) -> Outcome:
         """Take the finish reason away where the choice says anything: then it is no last frame."""
         reason = choice.get("finish_reason")
-        if not reason and state.finish is None and state.phase is not FINISHED:
-            return KEPT
         says = says_something(choice)
         if state.phase is FINISHED:
             if says:

@@ -14,6 +14,8 @@ from proxy.wire.requests import Endpoint
 #: Where only whole bodies are repaired; elsewhere bodies share a repair with streams, or have none.
 BODY_SCOPES: Final = frozenset({Scope.BODY, Scope.ITEM, Scope.NUMBERS, Scope.MESSAGE})
 
+#: Stands under a key that is not there.
+MISSING: Final = object()
 #: A repair as the loops use it. What is off is not in them.
 Step = tuple[str, Callable[..., Outcome]]
 
@@ -34,6 +36,7 @@ class Steps:
     envelope_created: tuple[Step, ...]
     envelope_model: tuple[Step, ...]
     envelope: tuple[Step, ...]
+    usage_stray: tuple[Step, ...]
     usage_figures: tuple[Step, ...]
     usage: tuple[Step, ...]
     numbers: tuple[Step, ...]
@@ -41,14 +44,21 @@ class Steps:
     text: tuple[Step, ...]
     choice_texts: tuple[Step, ...]
     choice: tuple[Step, ...]
+    role_speaker: tuple[Step, ...]
+    role_later: tuple[Step, ...]
+    role_first: tuple[Step, ...]
     role: tuple[Step, ...]
     reason_word: tuple[Step, ...]
+    reason_last: tuple[Step, ...]
     reason: tuple[Step, ...]
     logprobs: tuple[Step, ...]
     calls: tuple[Step, ...]
     call: tuple[Step, ...]
     after_calls: tuple[Step, ...]
+    rest_content: tuple[Step, ...]
+    rest_blank: tuple[Step, ...]
     rest: tuple[Step, ...]
+    finish_called: tuple[Step, ...]
     finish: tuple[Step, ...]
 
 
@@ -75,9 +85,18 @@ class BodySteps:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done to the answers of one upstream. Immutable, shared by all of its streams."""
+    """What is done to the answers of one upstream. Immutable, shared by all of its streams.
+
+    Attributes:
+        steps: the repairs of each endpoint's streams.
+        watchful: of these, all that are asked about each choice of a chat watch something.
+        bodies: the repairs of each endpoint's whole bodies.
+        on: the names of all that are on.
+        missing_finish: what a clean end without finish reason and `[DONE]` is.
+    """
 
     steps: Mapping[Endpoint, Steps]
+    watchful: Mapping[Endpoint, bool]
     bodies: Mapping[Endpoint, BodySteps]
     on: frozenset[str]
     missing_finish: Literal["error", "stop"]
@@ -112,33 +131,30 @@ def run_on_envelope(steps: Steps, stream: StreamState, chunk: Chunk) -> bool:
     identity = stream.identity or stream.identify(chunk)
     changed = False
     if chunk.get("id") != identity.id:
-        changed |= _run_until(steps.envelope_id, stream, chunk, "id", identity.id)
+        changed = run_until(steps.envelope_id, stream, chunk, "id", identity.id)
     if chunk.get("object") != identity.object:
-        changed |= _run_until(steps.envelope_object, stream, chunk, "object", identity.object)
+        changed |= run_until(steps.envelope_object, stream, chunk, "object", identity.object)
     created = chunk.get("created")
-    if (
-        created != identity.created or type(created) is not int
-    ):  # a float of the same value is written otherwise
-        changed |= _run_until(steps.envelope_created, stream, chunk, "created", identity.created)
+    # A float of the same value is written otherwise.
+    if created != identity.created or type(created) is not int:
+        changed |= run_until(steps.envelope_created, stream, chunk, "created", identity.created)
     if chunk.get("model") != identity.model:
-        changed |= _run_until(steps.envelope_model, stream, chunk, "model", identity.model)
-    return (bool(steps.envelope) and run(steps.envelope, stream, chunk)) or changed
+        changed |= run_until(steps.envelope_model, stream, chunk, "model", identity.model)
+    if steps.envelope:
+        changed |= run(steps.envelope, stream, chunk)
+    return changed
 
 
-def _run_until(
-    steps: tuple[Step, ...], stream: StreamState, chunk: Chunk, key: str, right: str | int
-) -> bool:
-    """Apply each repair to the chunk until what stands under the key is right; count what they did."""
+def run_until(steps: tuple[Step, ...], stream: StreamState, chunk: Chunk, key: str, right: Any) -> bool:
+    """Do what `run` does, with repairs that rewrite, until `right` stands under the key (or `MISSING`)."""
     changed = False
     counts = stream.repairs
     for name, apply in steps:
-        outcome = apply(chunk, stream)
-        if outcome:
+        if apply(chunk, stream):
             counts[name] = counts.get(name, 0) + 1
-            changed |= outcome is not NOTED
-            value = chunk.get(key)
-            if value == right and type(value) is type(right):
-                break
+            if chunk.get(key, MISSING) is right:
+                return True
+            changed = True
     return changed
 
 
@@ -164,8 +180,10 @@ def compile_plan(
         if catalogue[name].fixed and not is_on:
             raise KeyError(name)
     chosen = [repair for repair in repairs if switches.get(repair.name, repair.default)]
+    steps = {endpoint: _steps(endpoint, chosen) for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS)}
     return Plan(
-        steps={endpoint: _steps(endpoint, chosen) for endpoint in (Endpoint.CHAT, Endpoint.COMPLETIONS)},
+        steps=steps,
+        watchful={endpoint: endpoint is Endpoint.CHAT and _watch(steps[endpoint]) for endpoint in steps},
         bodies={endpoint: _body_steps(endpoint, chosen) for endpoint in Endpoint},
         on=frozenset(repair.name for repair in chosen),
         missing_finish=missing_finish,
@@ -177,6 +195,12 @@ def _steps(endpoint: Endpoint, chosen: list[Repair]) -> Steps:
     return Steps(
         **{place.name: _steps_of(r for r in here if r.point == place.name) for place in fields(Steps)}
     )
+
+
+def _watch(steps: Steps) -> bool:
+    """All repairs that are asked about every chunk watch something."""
+    asked = (steps.shape, steps.envelope, steps.usage, steps.choice, steps.role, steps.reason, steps.rest)
+    return not any(asked)
 
 
 def _body_steps(endpoint: Endpoint, chosen: list[Repair]) -> BodySteps:

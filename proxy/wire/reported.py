@@ -35,9 +35,13 @@ _GO_ESCAPE: Final = re.compile(r"\\[av']")
 
 def is_error(value: dict[str, Any]) -> bool:
     """`value` is an error and no chunk or body, by any sign that servers are known to give."""
-    choices = value.get("choices")
-    if _stated(value, choices):
+    if value.get("error"):
         return True
+    choices = value.get("choices")
+    if choices and isinstance(choices, list):
+        for choice in choices:
+            if type(choice) is dict and "error" in choice and choice["error"]:
+                return True
     if choices or value.get("data"):
         return False
     if value.get("object") == "error" or value.get("type") == "error" or value.get("success") is False:

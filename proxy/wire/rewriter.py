@@ -5,7 +5,6 @@ decides how the stream ends: well only where the upstream has shown that it was
 finished, else in an error event.
 """
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from proxy.errors import (
@@ -23,6 +22,7 @@ from proxy.wire.frames import FrameWriter
 from proxy.wire.intake import Intake
 from proxy.wire.machine import ChunkMachine
 from proxy.wire.plan import Plan
+from proxy.wire.report import StreamReport
 from proxy.wire.requests import Request
 from proxy.wire.shortcut import Shortcut, find
 from proxy.wire.splice import Splice
@@ -30,23 +30,8 @@ from proxy.wire.sse import BOM, Event, encode
 
 DONE_FRAME: Final = encode(framing.DONE)
 DEFAULT_EVENT_LIMIT: Final = 1024 * 1024
-
-
-@dataclass(slots=True)
-class StreamReport:
-    """What became of a stream.
-
-    Attributes:
-        outcome: `complete`, or what the failure is called in logs and metrics; `open` until then.
-        repairs: how often each repair acted.
-        events_in: events of the upstream's that said something; keep-alives do not count.
-        events_out: frames that were returned.
-    """
-
-    outcome: str
-    events_in: int
-    events_out: int
-    repairs: dict[str, int] = field(default_factory=dict)
+#: Events of the shortest answers: a role, a word, the finish. What learns from events comes after them.
+FEW: Final = 3
 
 
 class StreamRewriter:
@@ -78,6 +63,7 @@ class StreamRewriter:
         "_plan",
         "_shortcut",
         "_splice",
+        "_splices",
         "_stream",
         "_writer",
         "done",
@@ -105,7 +91,8 @@ class StreamRewriter:
         self._writer = FrameWriter(self._stream)
         self._endings = Endings(self._stream, plan, self._writer)
         self._intake = Intake(self._stream, ChunkMachine(self._stream, plan, self._writer, self._endings))
-        self._splice = Splice(self._stream, self._intake, self._writer) if splice else None
+        self._splices = splice  # once there have been some events; short answers end before
+        self._splice: Splice | None = None
         self._shortcut: Shortcut | None = None  # past the splice, as long as nothing else comes
         self._decoder: framing.TolerantDecoder | framing.JSONDecoder | None = None
         self._bare = False  # the body is JSON, no event stream
@@ -141,7 +128,8 @@ class StreamRewriter:
 
     def receive_data(self, data: bytes) -> list[bytes]:
         """Take what one read brought, cut anywhere; return the frames that can leave."""
-        self._leave_shortcut()
+        if self._shortcut is not None:
+            self._leave_shortcut()
         decoder = self._decoder
         if decoder is None:
             self._first += data
@@ -151,8 +139,8 @@ class StreamRewriter:
             self._bare = isinstance(decoder, framing.JSONDecoder)
             data = self._first.removeprefix(BOM) if self._bare else self._first
             self._first = b""
-        splice = self._splice
         for event in decoder.feed(data):
+            splice = self._splice
             if splice is None or not splice.take(event):
                 self._event(event)
         if decoder.overflowed and self.done:
@@ -174,7 +162,8 @@ class StreamRewriter:
 
     def receive_eof(self) -> list[bytes]:
         """Take the proper end of the upstream's body."""
-        self._leave_shortcut()
+        if self._shortcut is not None:
+            self._leave_shortcut()
         cut = self._left_over()
         if self.done:
             self._close()
@@ -186,7 +175,8 @@ class StreamRewriter:
 
     def receive_failure(self, error: UpstreamError | Stopped) -> list[bytes]:
         """Take the news that the upstream's body broke off, or fell silent, or is waited for no longer."""
-        self._leave_shortcut()
+        if self._shortcut is not None:
+            self._leave_shortcut()
         self._left_over()
         if self.done:
             self._close()
@@ -209,20 +199,26 @@ class StreamRewriter:
         return frames
 
     def _event(self, event: Event) -> None:
+        if self.ended or self.done:
+            self._late_event(event)
+            return
+        if self._splices and self._intake.events > FEW:
+            self._splices, self._splice = False, Splice(self._stream, self._intake, self._writer)
+        try:
+            if (self._splice or self._intake).receive(event, bare=self._bare):
+                self._end_marked()
+        except UpstreamError as error:
+            self._fail(error)
+
+    def _late_event(self, event: Event) -> None:
         if self.failure is not None:
             return
         if self.done and self._endings.take_late_usage(event.data):
             self._stream.count("usage-after-done")
             self._close()
-        elif self.done or self.ended:
+        else:
             done = framing.says_done(event.data)
             self._stream.count("repeated-done" if done else "data-after-done")
-        else:
-            try:
-                if (self._splice or self._intake).receive(event, bare=self._bare):
-                    self._end_marked()
-            except UpstreamError as error:
-                self._fail(error)
 
     def _left_over(self) -> bool:
         """Take what the end of the body left; say whether it is a piece of an event."""

@@ -1,50 +1,56 @@
 """The skeleton of a chunk: a list of choices, and in each of them what it says. All else hangs on it."""
 
+from typing import Final
+
 from proxy.errors import UpstreamMalformed
 from proxy.wire.chunk import Choice, Chunk, StreamState
 from proxy.wire.plan import Steps, run
 from proxy.wire.repairs.shape import choices_of
 
+#: Where a choice keeps what it says, and as what: in completions, and in a chat.
+SAID: Final = (("text", str), ("delta", dict))
 
-def is_sound(chunk: Chunk, *, chat: bool) -> bool:
+
+def is_sound(chunk: Chunk, is_chat: bool) -> bool:
     """Nothing that the repairs of the skeleton watch is wrong: they would find nothing to do."""
     choices = chunk.get("choices")
     if type(choices) is not list or "error" in chunk:
         return False
+    said, kind = SAID[is_chat]
     for choice in choices:
-        if type(choice) is not dict:
-            return False
-        if chat:
-            if type(choice.get("delta")) is not dict or "message" in choice:
-                return False
-        elif type(choice.get("text")) is not str:
+        if type(choice) is not dict or type(choice.get(said)) is not kind or "message" in choice:
             return False
     return True
 
 
-def mend(chunk: Chunk, steps: Steps, stream: StreamState, *, chat: bool) -> bool:
+def mend(chunk: Chunk, steps: Steps, stream: StreamState, is_chat: bool) -> bool:
     """Repair a skeleton that is not sound; return whether anything was rewritten.
 
     Raises:
         UpstreamMalformed: no repair knows it, and nothing else in the chunk can be looked at.
     """
     changed = False
-    if "error" in chunk or choices_of(chunk) is not chunk.get("choices"):
-        changed |= run(steps.shape_choices, stream, chunk)
     choices = choices_of(chunk)
+    if "error" in chunk or choices is not chunk.get("choices"):
+        changed = run(steps.shape_choices, stream, chunk)
+        choices = choices_of(chunk)
     for choice in choices:
         if "message" in choice:
             changed |= run(steps.shape_message, stream, chunk)
             break
-    field, kind = ("delta", dict) if chat else ("text", str)
-    for choice in choices:
-        if type(choice.get(field)) is not kind:
-            changed |= run(steps.shape_delta, stream, chunk)
+    says = _say_it(choices, is_chat)
+    for name, apply in steps.shape_delta:
+        if says:
             break
-    if choices is not chunk.get("choices") or (chat and not all(map(_has_delta, choices))):
+        if apply(chunk, stream):
+            stream.count(name)
+            changed, says = True, _say_it(choices, is_chat)
+    if choices is not chunk.get("choices") or (is_chat and not says):
         raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
     return changed
 
 
-def _has_delta(choice: Choice) -> bool:
-    return type(choice.get("delta")) is dict
+def _say_it(choices: list[Choice], is_chat: bool) -> bool:
+    """Each of the choices says where it should, and in the right form, what it says."""
+    said, kind = SAID[is_chat]
+    return {type(choice.get(said)) for choice in choices} <= {kind}

@@ -17,8 +17,9 @@ import yaml
 from proxy.errors import UpstreamTimeout, UpstreamTruncated
 from proxy.wire.chunk import Origin
 from proxy.wire.plan import Plan, compile_plan
+from proxy.wire.report import StreamReport
 from proxy.wire.requests import Endpoint, Request, read_request
-from proxy.wire.rewriter import StreamReport, StreamRewriter
+from proxy.wire.rewriter import StreamRewriter
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TOKEN = "0123456789abcdefghijklmn"

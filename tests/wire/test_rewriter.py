@@ -13,8 +13,9 @@ from proxy.errors import UpstreamError, UpstreamTimeout, UpstreamTruncated
 from proxy.wire.chunk import Origin
 from proxy.wire.plan import Plan, compile_plan
 from proxy.wire.repairs import CATALOGUE
+from proxy.wire.report import StreamReport
 from proxy.wire.requests import Endpoint, Request
-from proxy.wire.rewriter import StreamReport, StreamRewriter
+from proxy.wire.rewriter import StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN
 from tests.wire.contract import Answer, check_stream
 from tests.wire.cuts import cut

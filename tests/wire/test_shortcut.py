@@ -10,8 +10,9 @@ from proxy.errors import UpstreamError
 from proxy.wire.chunk import Origin
 from proxy.wire.chunked import ChunkedDecoder
 from proxy.wire.plan import Plan
+from proxy.wire.report import StreamReport
 from proxy.wire.requests import Request
-from proxy.wire.rewriter import StreamReport, StreamRewriter
+from proxy.wire.rewriter import StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN, Case
 from tests.wire.cuts import cut
 from tests.wire.deviations import Deviant, deviant
@@ -157,7 +158,7 @@ def test_texts_that_are_remembered() -> None:
     form = 'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n'
     call = '{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}'
     repeated = 'data: {"choices":[{"delta":{"content":"%s","tool_calls":[' + call + "]}}]}\n\n"
-    said = ["Ö", "a", "b", "\\n", "é"]
+    said = ["one", "two", "three", "Ö", "a", "b", "\\n", "é"]
     events = filled(form, *[text.encode() for text in said])
     last = filled(repeated, "".join(said).encode())
 

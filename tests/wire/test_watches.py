@@ -11,8 +11,9 @@ from proxy.wire.chunk import Origin
 from proxy.wire.plan import Plan, compile_plan
 from proxy.wire.repairs import CATALOGUE, ORDER, Repair, Scope
 from proxy.wire.repairs.entry import RIGHT
+from proxy.wire.report import StreamReport
 from proxy.wire.requests import Endpoint, Request
-from proxy.wire.rewriter import StreamReport, StreamRewriter
+from proxy.wire.rewriter import StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN, Case, all_cases
 from tests.wire.cuts import cut
 from tests.wire.deviations import Deviant, deviant

@@ -112,6 +112,7 @@ def finish_at_wrong_index(choice: Choice, position: int, stream: StreamState) ->
 @repair(
     "wrong-role",
     scope=Scope.ROLE,
+    watches="speaker",
     basis=FORM,
     endpoints=CHAT,
     wrong='"delta":{"role":"","content":"Hi"} · "role":null · "role":"model"',
@@ -134,6 +135,7 @@ def wrong_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Outco
 @repair(
     "repeated-role",
     scope=Scope.ROLE,
+    watches="later",
     basis=CLIENT,
     endpoints=CHAT,
     wrong='"delta":{"role":"assistant","content":" 2"} in every frame',
@@ -154,6 +156,7 @@ def repeated_role(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
 @repair(
     "role-beside-content",
     scope=Scope.ROLE,
+    watches="first",
     basis=CLIENT,
     endpoints=CHAT,
     wrong='the first frame is "delta":{"role":"assistant","content":"1"}',
@@ -177,6 +180,7 @@ def role_beside_content(choice: Choice, state: ChoiceState, stream: StreamState)
 @repair(
     "missing-role",
     scope=Scope.ROLE,
+    watches="first",
     basis=CLIENT,
     endpoints=CHAT,
     wrong='the first frame is "delta":{"content":"1"}',
@@ -219,6 +223,7 @@ def role_with_empty_content(choice: Choice, state: ChoiceState, stream: StreamSt
 @repair(
     "blank-delta",
     scope=Scope.REST,
+    watches="blank",
     basis=CLIENT,
     endpoints=CHAT,
     wrong='"delta":{"content":null}, also beside "finish_reason":"stop"',

@@ -52,7 +52,24 @@ class Scope(enum.Enum):
 
 
 Watched = Literal[
-    "choices", "message", "delta", "id", "object", "created", "model", "figures", "texts", "word"
+    "choices",
+    "message",
+    "delta",
+    "id",
+    "object",
+    "created",
+    "model",
+    "stray",
+    "figures",
+    "texts",
+    "speaker",
+    "later",
+    "first",
+    "word",
+    "last",
+    "content",
+    "blank",
+    "called",
 ]
 #: What a repair can watch, and what makes it right. One question is asked for all who watch it.
 RIGHT: Final = MappingProxyType[Watched, str](
@@ -64,9 +81,17 @@ RIGHT: Final = MappingProxyType[Watched, str](
         "object": "the stream's own",
         "created": "the stream's own",
         "model": "the stream's own",
-        "figures": "`usage` is null where the request asked for it, else absent, and in no choice",
+        "stray": "`usage` is in no choice",
+        "figures": "`usage` is null where the request asked for it, else absent",
         "texts": "strings, or null",
+        "speaker": "`role` is absent, or the assistant's",
+        "later": "`role` is absent from all deltas of a choice but its first",
+        "first": "`role` is in a choice's first delta, with no content or reasoning beside it",
         "word": "`finish_reason` is null, or a word of OpenAI's",
+        "last": "nothing is said beside a finish reason",
+        "content": "there is none, or the request allows no calls",
+        "blank": "the delta says something, or is an empty one that finishes its choice",
+        "called": "the choice has called nothing, and its finish reason speaks of no call",
     }
 )
 

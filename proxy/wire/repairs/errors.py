@@ -23,6 +23,7 @@ TEXT_ERROR: Final = "Internal error: "
 @repair(
     "error-as-text",
     scope=Scope.REASON,
+    watches="last",
     basis=CLIENT,
     wrong='"delta":{"content":"Internal error: rpc error: …"},"finish_reason":"stop"',
     right='{"error":{"message":"Internal error: rpc error: …","type":"server_error",…}}',

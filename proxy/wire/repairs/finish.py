@@ -172,6 +172,7 @@ def call_reason(state: ChoiceState, stream: StreamState) -> str:
 @repair(
     "stop-after-calls",
     scope=Scope.FINISH,
+    watches="called",
     basis=FORM,
     endpoints=CHAT,
     wrong='"tool_calls":[…] … "finish_reason":"stop"',
@@ -197,6 +198,7 @@ def stop_after_calls(choice: Choice, state: ChoiceState, stream: StreamState) ->
 @repair(
     "calls-finish-without-calls",
     scope=Scope.FINISH,
+    watches="called",
     basis=FORM,
     wrong='"delta":{"content":"Hi"} … "finish_reason":"tool_calls"',
     right='"delta":{"content":"Hi"} … "finish_reason":"stop"',

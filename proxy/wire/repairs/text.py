@@ -142,6 +142,7 @@ def malformed_content(choice: Choice, state: ChoiceState, stream: StreamState) -
 @repair(
     "repeated-text",
     scope=Scope.REST,
+    watches="content",
     basis=CLIENT,
     endpoints=CHAT,
     wrong='"delta":{"content":"Let me check.","tool_calls":[…]} in each arguments frame, and at the end',

@@ -21,7 +21,7 @@ ALL_COUNTS: Final = (*COUNTS, *ALIASES[:2])
 @repair(
     "usage-in-choice",
     scope=Scope.USAGE,
-    watches="figures",
+    watches="stray",
     basis=FORM,
     wrong='"choices":[{"index":0,"delta":{},"finish_reason":"stop","usage":{…}}]',
     right='the figures in the last chunk: {"choices":[],"usage":{…}}',
@@ -124,9 +124,10 @@ MISSING_USAGE = fixed(
 def has_counts(usage: dict[str, Any]) -> bool:
     """Some count in it is more than zero: LocalAI's zeros tell nothing."""
     for key in ALL_COUNTS:
-        count = usage.get(key)
-        if count and isinstance(count, int | float) and count > 0:
-            return True
+        if key in usage:
+            count = usage[key]
+            if count and isinstance(count, int | float) and count > 0:
+                return True
     return False
 
 
