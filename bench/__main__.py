@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,16 +70,17 @@ def bench(
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what runs side by side ends with us
     chosen = chosen or (*LOADS, *_FRESH)
-    many = opened(streams or 1_000, ramp=4, stay=1) if quick else opened(streams or 5_000, ramp=20, stay=10)
+    many = opened(streams or 1_000, ramp=2, stay=5) if quick else opened(streams or 5_000, ramp=8, stay=6)
+    began = time.monotonic()
     try:
         document = session.measure(
-            [load.short(0.3 if quick else 1.0) for name, load in LOADS.items() if name in chosen],
+            [load.short(0.4 if quick else 1.0) for name, load in LOADS.items() if name in chosen],
             many if "open" in chosen else None,
             starts="start" in chosen,
             chosen_peers=peers,
             count=count,
             seed=random.randrange(2**32) if seed is None else seed,
-            tell=lambda what: click.echo(f"bench: {what}", err=True),
+            tell=lambda what: click.echo(f"bench: {time.monotonic() - began:4.0f} s: {what}", err=True),
         )
     except BenchError as error:
         sys.exit(f"bench: {error}")
@@ -96,7 +98,8 @@ def _shown(document: report.Document) -> Iterator[str]:
         yield report.goals_table(document)
     if document["peers"]:
         yield report.peers_table(document)
-    yield machine.told(document["weather"])
+    yield f"{machine.told(document['weather'])} {machine.built(document['conditions']['python_build'])}."
+    yield report.durations(document)
 
 
 if __name__ == "__main__":

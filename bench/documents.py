@@ -62,7 +62,8 @@ def _in_short(document: Document) -> str:
     return (
         f"Medians of {conditions['rounds']} paired rounds, {conditions['date'][:10]},"
         f" on {conditions['cores']} cores of {conditions['cpu']},"
-        f" Python {versions['python']}, nginx {versions['nginx']}. {machine.told(document['weather'])}"
+        f" Python {versions['python']}, nginx {versions['nginx']};"
+        f" {machine.built(conditions['python_build'])}. {machine.told(document['weather'])}"
     )
 
 
@@ -89,6 +90,7 @@ def _conditions(document: Document) -> str:
         f"Measured {conditions['date']} in {conditions['rounds']} paired rounds:"
         f" {conditions['cpu']}, {conditions['cores']} cores, {conditions['memory_gib']} GiB,"
         f" {conditions['system']}, Linux {conditions['kernel']}; {versions}."
+        f" {machine.built(conditions['python_build'])}."
         f" Load average at the end {load_average}. {machine.told(weather)}"
     )
 

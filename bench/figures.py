@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from bench.rounds import Round, Run, Sample
+from bench.rounds import Round, Run
 
 OURS: Final = "straightwire"
 REFERENCE: Final = "nginx"
@@ -15,22 +15,15 @@ DIRECT: Final = "direct"
 Quantity = Callable[[Run, Round, str], float]
 
 
-def frame_cost(load: str) -> Quantity:
-    """CPU microseconds for a frame, without what the target takes idle and without what the requests cost."""
+def cost(load: str) -> Quantity:
+    """CPU microseconds for a frame, less what the target takes idle; of `request`, for a request with one."""
 
     def quantity(run: Run, this: Round, target: str) -> float:
         sample = this.samples[load, target]
-        requests = sample.load.all_requests
-        rest = _busy(run, target, sample) - requests * request_cost(run, this, target) / 1e6
-        return rest / (sample.load.all_frames - requests) * 1e6
+        idle = run.idle[target] * sample.seconds
+        return (sample.cpu - idle) / sample.frames * 1e6
 
     return quantity
-
-
-def request_cost(run: Run, this: Round, target: str) -> float:
-    """CPU microseconds for a request with one frame, on a connection that is there already."""
-    sample = this.samples["request", target]
-    return _busy(run, target, sample) / sample.load.all_requests * 1e6
 
 
 def age(load: str, rank: str) -> Quantity:
@@ -93,7 +86,3 @@ def ratios(run: Run, quantity: Quantity, target: str = OURS, reference: str = RE
         return quantity(run, this, target) / other
 
     return by_round(run, ratio, target)
-
-
-def _busy(run: Run, target: str, sample: Sample) -> float:
-    return sample.cpu - run.idle[target] * sample.reading.seconds

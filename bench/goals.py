@@ -60,12 +60,18 @@ _LONE: Final = "1 stream × 500 frames/s"
 _OPEN: Final = "{:,} open streams, 1 frame/s each"
 
 GOALS: Final = (
-    Goal(_PACED, "CPU per frame", figures.frame_cost("paced"), "µs", 1.4, 1.25, is_relative=True),
-    Goal(_LONE, "CPU per frame", figures.frame_cost("lone"), "µs", 2.0, 1.6, is_relative=True),
+    Goal(_PACED, "CPU per frame", figures.cost("paced"), "µs", 1.4, 1.25, is_relative=True),
+    Goal(_LONE, "CPU per frame", figures.cost("lone"), "µs", 2.0, 1.6, is_relative=True),
     Goal(_LONE, "added latency, p50", figures.added_age("lone", "p50"), "µs", 1.5, 1.2, is_relative=True),
-    Goal("4 streams, all frames at once", "CPU per frame", figures.frame_cost("flood"), "µs", 5.0, 3.0),
+    Goal("4 streams, all frames at once", "CPU per frame", figures.cost("flood"), "µs", 5.0, 3.0),
     Goal(
-        "requests with one frame", "CPU per request", figures.request_cost, "µs", 5.0, 3.0, is_relative=True
+        "requests with one frame",
+        "CPU per request",
+        figures.cost("request"),
+        "µs",
+        5.0,
+        3.0,
+        is_relative=True,
     ),
     Goal(_OPEN, "memory per stream", figures.stream_memory, "KiB", 24.0, 20.0),
     Goal(_OPEN, "age of a frame, p99", _milliseconds(figures.age("open", "p99")), "ms", 25.0, 12.0),

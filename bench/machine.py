@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import sysconfig
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from proxy import __version__
 
 #: Where others take more of the machine than this, absolute figures say little.
 _BUSY = 0.15
+
+#: What a build of Python keeps of how it was configured and compiled.
+_BUILD_FLAGS = ("CONFIG_ARGS", "PY_CFLAGS", "PY_CFLAGS_NODIST", "PY_CORE_LDFLAGS")
 
 
 def conditions() -> dict[str, Any]:
@@ -34,16 +38,19 @@ def conditions() -> dict[str, Any]:
             **{name: version(name) for name in ("aiohttp", "uvloop", "orjson")},
             "nginx": _nginx_version(),
         },
+        "python_build": python_build(),
     }
 
 
 @dataclass(frozen=True)
 class Weather:
-    """A moment on the machine's clocks, to tell how busy it was since."""
+    """A moment on the machine's clocks, to tell how busy it was since. All are seconds."""
 
     moment: float
+    #: Of CPU: what all of the machine's processes took, what those of the bench took, what the host withheld.
     busy: float
     ours: float
+    stolen: float
 
     @classmethod
     def now(cls) -> "Weather":
@@ -51,10 +58,10 @@ class Weather:
         user, nice, system, _idle, _waiting, interrupt, soft, stolen = fields
         times = os.times()
         ours = times.user + times.system + times.children_user + times.children_system
-        return cls(time.monotonic(), user + nice + system + interrupt + soft + stolen, ours)
+        return cls(time.monotonic(), user + nice + system + interrupt + soft, ours, stolen)
 
     def since(self) -> dict[str, Any]:
-        """Return the load average, and the share of the machine that went to other work than the bench's.
+        """Return the load average, and the shares of the machine that went to others than the bench.
 
         Call it when the bench's children have ended: before that, what they took is not known.
         """
@@ -65,19 +72,46 @@ class Weather:
             "seconds": round(now.moment - self.moment),
             "load_average": [round(load, 2) for load in os.getloadavg()],
             "others_share": round(max(0.0, others / capacity), 3),
+            "stolen_share": round((now.stolen - self.stolen) / capacity, 3),
         }
 
 
 def told(weather: dict[str, Any]) -> str:
     """Say how busy the machine was with other things, and what that means for the figures."""
-    share = weather["others_share"]
-    said = f"Other work took {share:.0%} of the machine's cores meanwhile."
-    if share > _BUSY:
+    others, stolen = weather["others_share"], weather["stolen_share"]
+    said = (
+        f"Other work took {others:.0%} of the machine's cores meanwhile, and its host withheld {stolen:.0%}."
+    )
+    if others + stolen > _BUSY:
         said += (
             " That is much: ratios hold better than absolute figures, and latencies hold worst; measure again"
             " on a quiet machine."
         )
     return said
+
+
+def built(build: dict[str, Any]) -> str:
+    """Say how the interpreter was built, as far as it tells."""
+    profile, link = ("with" if build[key] else "without" for key in ("profile_guided", "link_time"))
+    how = f"{build['compiler']} with {build['level']}"
+    return f"Python built by {how}, {profile} profile-guided and {link} link-time optimisation"
+
+
+def python_build() -> dict[str, Any]:
+    """Return how this interpreter was compiled.
+
+    A distribution may have used a profile without having it configured; its interpreter does not tell then.
+    """
+    words = (
+        " ".join(str(sysconfig.get_config_var(name) or "") for name in _BUILD_FLAGS).replace("'", "").split()
+    )
+    levels = [word for word in words if word.startswith("-O")]
+    return {
+        "compiler": platform.python_compiler(),
+        "level": levels[-1] if levels else "no -O",
+        "profile_guided": any(word.startswith(("--enable-optimizations", "-fprofile-use")) for word in words),
+        "link_time": any(word.startswith(("--with-lto", "-flto")) for word in words),
+    }
 
 
 def _cpu_model() -> str:

@@ -91,14 +91,19 @@ def emitter(form: Form) -> Iterator[tuple[int, int]]:
             process.kill()
 
 
-def run_client(port: int, key: str, load: Load, *, when_open: Callable[[], None] | None = None) -> Reading:
+#: Called with the name of a mark, and the number of frames that have come by then.
+Mark = Callable[[str, int], None]
+
+
+def run_client(port: int, key: str, load: Load, *, mark: Mark) -> Reading:
     """Put a load on whatever listens at a port of 127.0.0.1.
 
     Args:
         port: Where it listens.
         key: The bearer token to show.
         load: How much of what.
-        when_open: Called once every stream of the load has begun.
+        mark: Called with "open" once every stream has begun, and with "closing" before the first of them
+            ends. A load whose streams were not all open at once has no "open".
 
     Raises:
         BenchError: The client died, or did not come to an end.
@@ -111,8 +116,9 @@ def run_client(port: int, key: str, load: Load, *, when_open: Callable[[], None]
         assert process.stdout
         try:
             for last in process.stdout:
-                if last == "open\n" and when_open:
-                    when_open()
+                if not last.startswith("{"):
+                    name, frames = last.split()
+                    mark(name, int(frames))
         except BaseException:
             process.kill()
             raise

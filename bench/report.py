@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bench import figures
 from bench.goals import Result, judge
+from bench.loads import LOADS
 from bench.peers import Comparison
 from bench.rounds import Run
 
@@ -62,6 +63,14 @@ def targets_table(document: Document) -> str:
             counts = (found["frames_per_second"], found["p50_us"], found["p99_us"], found["max_us"])
             rows.append([load, target, cpu, *(f"{count:,.0f}" for count in counts)])
     return markdown([head, *rows])
+
+
+def durations(document: Document) -> str:
+    """Say what the measuring took, part by part."""
+    spent = document["weather"]["seconds_spent"]
+    return f"It took {document['weather']['seconds']} s: " + ", ".join(
+        f"{part} {s} s" for part, s in spent.items()
+    )
 
 
 def shown(result: Result, value: float) -> str:
@@ -126,9 +135,11 @@ def number(value: float) -> str:
 
 
 def _targets(run: Run) -> Document:
-    loads = dict.fromkeys(load for this in run.rounds for load, _ in this.samples)
-    names = sorted({target for this in run.rounds for _, target in this.samples})
-    return {load: {name: _found(run, load, name) for name in names} for load in loads}
+    visited = {pair for this in run.rounds for pair in this.samples}
+    found: Document = {load: {} for load in (*LOADS, "open") if any(load == name for name, _ in visited)}
+    for load, target in sorted(visited):
+        found[load][target] = _found(run, load, target)
+    return found
 
 
 def _found(run: Run, load: str, target: str) -> Document:
@@ -136,11 +147,8 @@ def _found(run: Run, load: str, target: str) -> Document:
         values = figures.by_round(run, quantity, target)
         return median(values) if values else None
 
-    cost = figures.request_cost if load == "request" else figures.frame_cost(load)
-
     return {
-        # Most of what opening streams costs is the connections, which the price of a request leaves out.
-        "cpu_us": None if load == "open" else middle(cost),
+        "cpu_us": middle(figures.cost(load)),
         "frames_per_second": middle(figures.pace(load)),
         **{f"{rank}_us": middle(figures.age(load, rank)) for rank in ("p50", "p99", "max")},
     }

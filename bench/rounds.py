@@ -13,11 +13,20 @@ from bench.targets import Target
 
 @dataclass(frozen=True)
 class Sample:
-    """One visit of a load to a target."""
+    """One visit of a load to a target.
+
+    Of a load that has a pace its middle is counted, from the moment when all of its streams have begun until
+    the first of them is about to end. So what it takes to open and to end streams falls on no frame, be the
+    load short or long. A load without a pace is counted whole.
+    """
 
     load: Load
-    #: CPU seconds that the target's processes took meanwhile.
+    #: CPU seconds that the target's processes took in what is counted.
     cpu: float
+    #: How long that was.
+    seconds: float
+    #: How many frames came in it.
+    frames: int
     reading: Reading
     #: Resident bytes before the load, and at the moment when all its streams were open.
     resident: tuple[int, int] = (0, 0)
@@ -42,6 +51,19 @@ class Run:
     idle: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What the clocks of a target say, and how many frames its client has read by then."""
+
+    cpu: float
+    seconds: float
+    frames: int
+
+    @classmethod
+    def of(cls, target: Target, frames: int) -> "Moment":
+        return cls(target.cpu(), time.monotonic(), frames)
+
+
 Tell = Callable[[str], None]
 
 
@@ -57,8 +79,7 @@ def steady(
     """Put every load on every target in each round of `run`.
 
     Within a load the targets are visited one right after the other, so that their ratio is taken under the
-    same weather; the order of loads and of targets is drawn for each round. What a request costs is part of
-    each round, since the cost of a frame is what is left without it.
+    same weather; the order of loads and of targets is drawn for each round.
 
     Args:
         run: Where the samples go.
@@ -73,12 +94,10 @@ def steady(
     """
     if not loads:
         return
-    if not any(load.name == REQUEST.name for load in loads):
-        loads = [*loads, REQUEST.short(0.3)]
     tell("warming up")
     for load in loads:
         for target in targets:
-            visit(target, load.short(0.1), key)
+            warm(target, load.short(0.1), key)
     run.idle.update(_idle(targets))
     for number, this in enumerate(run.rounds, 1):
         tell(f"round {number} of {len(run.rounds)}")
@@ -119,27 +138,50 @@ def fresh(
             with starters[name]() as target:
                 this.starts[name] = target
                 if load:
-                    visit(target, REQUEST.short(0.01), key)
+                    warm(target, REQUEST.short(0.01), key)
                     this.samples[load.name, name] = visit(target, load, key)
+
+
+def warm(target: Target, load: Load, key: str) -> None:
+    """Put a load on a target without measuring it.
+
+    Raises:
+        BenchError: An answer was not whole.
+    """
+    _check(target, load, run_client(target.port, key, load, mark=lambda *_: None))
 
 
 def visit(target: Target, load: Load, key: str) -> Sample:
     """Put a load on a target, and see that the answers are whole.
 
     Raises:
-        BenchError: They are not.
+        BenchError: They are not, or a load with a pace was too short to have a middle.
     """
     before = during = target.resident()
+    moments = {"start": Moment.of(target, 0)}
 
-    def look() -> None:
+    def look(mark: str, frames: int) -> None:
         nonlocal during
-        during = target.resident()
+        moments[mark] = Moment.of(target, frames)
+        if mark == "open":
+            during = target.resident()
 
-    cpu = target.cpu()
-    reading = run_client(target.port, key, load, when_open=look)
-    cpu = target.cpu() - cpu
+    reading = run_client(target.port, key, load, mark=look)
+    moments["end"] = Moment.of(target, reading.frames)
     _check(target, load, reading)
-    return Sample(load, cpu, reading, (before, during))
+    first, last = map(moments.get, ("open", "closing") if load.rate else ("start", "end"))
+    if not first or not last or first.frames == last.frames:
+        raise BenchError(
+            f"{load.name} on {target.name}: its streams were never all open at once; make them longer"
+        )
+    return Sample(
+        load,
+        last.cpu - first.cpu,
+        last.seconds - first.seconds,
+        last.frames - first.frames,
+        reading,
+        (before, during),
+    )
 
 
 def _check(target: Target, load: Load, reading: Reading) -> None:

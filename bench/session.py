@@ -2,6 +2,7 @@
 
 import random
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import machine, peers, report, rounds
+from bench.figures import DIRECT
 from bench.loads import Load
 from bench.native import COMPLIANT, LOCALAI, Form, emitter
 from bench.rounds import Round, Run, Tell
@@ -42,22 +44,36 @@ def measure(
         BenchError: Something is missing, or an answer was not whole.
     """
     allow_descriptors(opened.streams if opened else 100)
+    for peer in chosen_peers:
+        peers.install(peers.PEERS[peer])
     shuffle = random.Random(seed)
     conditions, before = machine.conditions(), machine.Weather.now()
+    spent: dict[str, float] = {}
+    comparisons = []
+    for peer in chosen_peers:
+        with _timed(spent, peer):
+            comparisons += _compare(peer, count=count, shuffle=shuffle, tell=tell)
     run = Run([Round() for _ in range(count)])
     with _side(LOCALAI, TARGETS) as (key, starters):
-        _steady(run, starters, loads, key=key, shuffle=shuffle, tell=tell)
-        if starts or opened:
-            rounds.fresh(run, starters, opened, key=key, shuffle=shuffle, tell=tell)
-    comparisons = [
-        line for peer in chosen_peers for line in _compare(peer, count=count, shuffle=shuffle, tell=tell)
-    ]
+        with _timed(spent, "loads side by side"):
+            _steady(run, starters, loads, key=key, shuffle=shuffle, tell=tell)
+        with _timed(spent, "fresh processes"):
+            if starts or opened:
+                processes = {name: start for name, start in starters.items() if name != DIRECT}
+                rounds.fresh(run, processes, opened, key=key, shuffle=shuffle, tell=tell)
     return {
         "conditions": {**conditions, "rounds": count, "seed": seed},
-        "weather": before.since(),
+        "weather": {**before.since(), "seconds_spent": {part: round(took) for part, took in spent.items()}},
         **report.document(run),
         "peers": [asdict(line) for line in comparisons],
     }
+
+
+@contextmanager
+def _timed(spent: dict[str, float], part: str) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    spent[part] = time.monotonic() - began
 
 
 def _compare(peer: str, *, count: int, shuffle: random.Random, tell: Tell) -> list[peers.Comparison]:

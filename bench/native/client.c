@@ -5,8 +5,12 @@
  * STREAMS connections to 127.0.0.1:PORT, started GAP microseconds apart, each send REQUESTS requests one after
  * the other, with BODY, and KEY as their bearer token. Every answer must be a 200 with FRAMES content frames.
  * What has not ended after LIMIT seconds is ended by SIGALRM.
- * Once each connection has read a frame the client writes the line "open", and when all are through one line
- * of JSON, with latencies in microseconds:
+ * On the way it writes two marks, each with the number of frames that have come by then:
+ *
+ *     open N         every stream has begun, and none is near its end
+ *     closing N      the first of them has a single frame left to read
+ *
+ * When all are through follows a line of JSON, with latencies in microseconds:
  *
  *     frames      content frames that came      done        streams that had [DONE]
  *     answers     whole answers                 failures    answers that were not, and failure: the first reason
@@ -28,6 +32,7 @@ struct partial {
 
 struct stream {
     int fd;
+    bool begun;
     enum state state;
     long requests_left, frames;
     int64_t asked;
@@ -113,17 +118,30 @@ static void start(struct stream *stream)
     ask(stream);
 }
 
+static void mark(const char *name)
+{
+    printf("%s %ld\n", name, frames);
+    fflush(stdout);
+}
+
 static void count_frame(struct stream *stream, int64_t stamp)
 {
     static long streams_begun;
+    static bool closing;
     int64_t now = now_ns();
     note(&ages, now - stamp);
     frames++;
-    if (stream->frames++)
-        return;
-    note(&firsts, now - stream->asked);
-    if (++streams_begun == streams_wanted)
-        puts("open"), fflush(stdout);
+    if (!stream->frames++)
+        note(&firsts, now - stream->asked);
+    if (!stream->begun) {
+        stream->begun = true;
+        if (++streams_begun == streams_wanted && !closing)
+            mark("open");
+    }
+    if (!closing && stream->requests_left == 1 && stream->frames == frames_wanted - 1) {
+        closing = true;
+        mark("closing");
+    }
 }
 
 /* A line of the event stream. A content that is a stamp counts; what else a chunk says does not matter here. */

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from bench import chart, documents, fleet, report
 from bench.__main__ import bench
 from bench.loads import LOADS
+from bench.peers import PEERS
 
 PAGES = ("README.md", "docs/performance.md", "docs/performance.svg")
 ALL = (*PAGES, "docs/scaling.md")
@@ -43,6 +44,11 @@ def test_the_page_tells_every_load(load):
     assert f"| `{load}` |" in (documents.ROOT / "docs" / "performance.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("peer", PEERS)
+def test_the_page_names_every_peer(peer):
+    assert peer in (documents.ROOT / "docs" / "performance.md").read_text("utf-8").lower()
+
+
 @pytest.mark.parametrize(
     ("share", "width"), [(0.0, 0.0), (0.5, 105.0), (1.0, 210.0), (2.0, 420.0), (7.0, 420.0)]
 )
@@ -57,6 +63,20 @@ def test_a_bar_is_a_share_of_its_target(share, width):
     assert float(bar.get("width")) == width
     assert bar.get("class") == ("met" if share <= 1 else "missed")
     assert any(text.text.endswith("▸") for text in drawing.findall(".//{*}text")) == (share > 2)
+
+
+def test_a_whisker_goes_from_the_best_round_to_the_worst():
+    result = report.results(documents.quoted())[0]
+    drawing = ElementTree.fromstring(  # noqa: S314 - the text is ours
+        chart.svg([replace(result, target=2.0, stretch=1.5, values=(1.0, 3.0, 2.0))])
+    )
+    (whisker,) = (line for line in drawing.findall(".//{*}line") if line.get("class") == "whisker")
+    (stretch,) = (line for line in drawing.findall(".//{*}line") if line.get("class") == "stretch")
+    (target,) = (line for line in drawing.findall(".//{*}line") if line.get("class") == "line")
+    places = [
+        float(place) for place in (whisker.get("x1"), stretch.get("x1"), target.get("x1"), whisker.get("x2"))
+    ]
+    assert places == [240 + 105, 240 + 157.5, 240 + 210, 240 + 315]
 
 
 def test_a_fleet_is_what_its_parts_take():
