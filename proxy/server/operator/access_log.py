@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -18,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from proxy.config.schema import Configuration, Log
 from proxy.errors import StraightwireError
 from proxy.server.operator.log_forms import Form, json_form, text_form
+from proxy.server.operator.outlet import Outlet
 from proxy.server.operator.record import INTERNAL_ERROR, USUAL, Record, shown
 
 #: Of lines, the least urgent first.
@@ -41,6 +43,8 @@ def open_log(
         wrapper_class=structlog.make_filtering_bound_logger(settings.level),
         cache_logger_on_first_use=False,
     ).bind(**_context(worker))
+    if isinstance(writer, Outlet):
+        writer.tell_of_loss = partial(_tell_loss, logger)
     return logger
 
 
@@ -127,6 +131,10 @@ def tell_not_reloaded(log: FilteringBoundLogger, error: Exception) -> None:
         log.error("not reloaded", reason=str(error).partition("\n")[0], **_defect(error, whole=False))
     else:
         log.error("not reloaded", reason="a defect in the proxy", **_defect(error, whole=False))
+
+
+def _tell_loss(log: FilteringBoundLogger, lines: int) -> None:
+    log.error("lines lost", lines=lines, reason="Nobody has read the log for too long.")
 
 
 def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> None:

@@ -3,11 +3,14 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TextIO
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from proxy.server.operator.outlet import outlet
 
 #: What a word of a line may not hold without quotes.
 _QUOTED: Final = re.compile(r"[ \t=\r\n\"']")
@@ -18,6 +21,8 @@ Form = tuple[WrappedLogger, Sequence[Processor]]
 
 def json_form(stream: TextIO) -> Form:
     """Return the form that writes JSON to a stream: as bytes, where it takes them."""
+    if way := outlet(stream):
+        return way, [_as_json]
     binary = getattr(stream, "buffer", None)
     if binary is None:
         return structlog.WriteLogger(stream), [_as_json_text]
@@ -26,10 +31,13 @@ def json_form(stream: TextIO) -> Form:
 
 def text_form(stream: TextIO) -> Form:
     """Return the form that writes text to a stream, with colours on a terminal."""
-    if not stream.isatty():
-        return structlog.WriteLogger(stream), [_stamp, plain]
-    coloured = structlog.dev.ConsoleRenderer(colors=True, sort_keys=False, pad_event_to=0)
-    return structlog.WriteLogger(stream), [_stamp, for_people, coloured]
+    form: list[Processor] = [_stamp, plain]
+    if stream.isatty():
+        coloured = structlog.dev.ConsoleRenderer(colors=True, sort_keys=False, pad_event_to=0)
+        form = [_stamp, for_people, coloured]
+    if way := outlet(stream):
+        return way, [*form, partial(_encoded, stream.encoding)]
+    return structlog.WriteLogger(stream), form
 
 
 def plain(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
@@ -69,6 +77,10 @@ def _in_words(value: dict[str, Any] | list[str]) -> str:
 def _stamp(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     line["timestamp"] = orjson.dumps(datetime.now(UTC), option=orjson.OPT_UTC_Z)[1:-1].decode()
     return line
+
+
+def _encoded(encoding: str, _logger: WrappedLogger, _method: str, line: str) -> bytes:
+    return line.encode(encoding, "backslashreplace")
 
 
 def _as_json(_logger: WrappedLogger, _method: str, line: EventDict) -> bytes:
