@@ -81,6 +81,7 @@ async def pass_answer(request: Exchange, answer: Answer) -> web.StreamResponse:
 
 def break_off(request: Exchange, response: web.StreamResponse) -> None:
     """End the client's connection in the middle of a response: the only way left to say that it failed."""
+    response.force_close()
     transport = request.transport
     if transport is None:
         return

@@ -10,6 +10,7 @@ from aiohttp import web
 from proxy.errors import StraightwireError
 from proxy.server.answers.failures import answer_to, error_response
 from proxy.server.answers.passthrough import drop_additions
+from proxy.server.answers.stream import OpenedStream
 from proxy.server.clients.endpoints import endpoint_of
 from proxy.server.clients.exchange import Exchange
 from proxy.server.generation import Generation
@@ -70,7 +71,8 @@ class Answering:
 
     def complete(self, request: Exchange, response: web.StreamResponse) -> None:
         """Complete the head of a response, whatever it is, right before it leaves."""
-        drop_additions(request, response)
+        if not isinstance(response, OpenedStream):  # to which aiohttp has added nothing
+            drop_additions(request, response)
         request.generation.doors.mark(request, response)
         if self.draining and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
             response.force_close()

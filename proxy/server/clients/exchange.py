@@ -105,13 +105,13 @@ class Exchange(web.BaseRequest):
         del self.admission
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        """Do as `begin`; aiohttp calls this when it is about to write a head."""
+        """Complete the head of a response that aiohttp is about to write."""
+        response.headers[REQUEST_ID] = self.record.request_id  # over the upstream's own
         self.begin(response)
 
     def begin(self, response: web.StreamResponse) -> None:
-        """Complete the head of the response, which leaves right after."""
+        """Complete the head of the response, but for the request id. It leaves right after."""
         record = self.record
         record.response = response
         record.status = response.status
-        response.headers[REQUEST_ID] = record.request_id  # over the upstream's own
         self._complete(self, response)

@@ -29,6 +29,7 @@ _HOP_BY_HOP: Final = frozenset(
 LENGTH: Final = "Content-Length"
 TRACING: Final = ("Traceparent", "Tracestate", "Baggage")
 PASSING: Final = (LENGTH, REQUEST_ID, *TRACING)
+_REQUEST_ID: Final = REQUEST_ID.lower()
 #: Said of a body by its bytes; untrue once another body takes its place.
 _OF_THE_BODY: Final = frozenset(
     {
@@ -113,6 +114,17 @@ def without_body(headers: Mapping[str, str]) -> Headers:
     for name in _OF_THE_BODY & {name.lower() for name in kept}:
         del kept[name]
     return kept
+
+
+def in_lines(fields: Mapping[str, str]) -> bytes:
+    """Return the fields of an answer as they are written, but for the request id, which is for us to say.
+
+    Args:
+        fields: without control characters: a head with such is not taken from an upstream.
+    """
+    return "".join(
+        [f"{name}: {value}\r\n" for name, value in fields.items() if name.lower() != _REQUEST_ID]
+    ).encode()
 
 
 def towards_upstream(request: Exchange) -> Headers:

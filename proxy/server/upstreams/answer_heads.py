@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.server.clients.headers import OF_A_STREAM, without_body
+from proxy.server.clients.headers import OF_A_STREAM, in_lines, without_body
 
 #: RFC 9110, section 15.
 _ABOVE_EVERY_STATUS: Final = 600
@@ -41,13 +41,14 @@ class Head:
         headers: as they came, but that they send nobody to where only we can go.
     """
 
-    __slots__ = ("_of_stream", "_without_body", "headers", "reason", "status")
+    __slots__ = ("_lines_of_stream", "_of_stream", "_without_body", "headers", "reason", "status")
 
     def __init__(self, status: int, reason: str | None, headers: Mapping[str, str]):
         self.status = status
         self.reason = reason
         self.headers = headers
         self._of_stream: Fields | None = None
+        self._lines_of_stream: bytes | None = None
         self._without_body: Fields | None = None
 
     @property
@@ -60,6 +61,13 @@ class Head:
             )
             self._of_stream = CIMultiDictProxy(fields)
         return self._of_stream
+
+    @property
+    def lines_of_stream(self) -> bytes:
+        """These fields as they are written."""
+        if self._lines_of_stream is None:
+            self._lines_of_stream = in_lines(self.of_stream)
+        return self._lines_of_stream
 
     @property
     def without_body(self) -> Fields:
