@@ -14,10 +14,11 @@ from tests.server.streams import DONE, STOP, begin, held, serves
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #: What aiohttp lends, by name; what is gone or of another kind has to be looked at before TRIED may grow.
 LENT = {
-    *("_buffer_paused", "_close", "_force_close", "_handle_request", "_keepalive", "_keepalive_handle"),
-    *("_keepalive_timeout", "_lingering_time", "_loop", "_max_msg_queue_size", "_messages"),
-    *("_next_keepalive_close_time", "_parser", "_process_keepalive", "_read_bufsize", "_reading_paused"),
-    *("_request_factory", "_request_handler", "_task_handler", "_waiter"),
+    *("_buffer_paused", "_close", "_current_request", "_force_close", "_handler_waiter", "_keepalive"),
+    *("_keepalive_handle", "_keepalive_timeout", "_lingering_time", "_loop", "_max_msg_queue_size"),
+    *("_messages", "_next_keepalive_close_time", "_parser", "_process_keepalive", "_read_bufsize"),
+    *("_reading_paused", "_request_factory", "_request_handler", "_request_in_progress", "_task_handler"),
+    *("_waiter", "finish_response"),
 }
 
 

@@ -2,6 +2,7 @@
 
     client_connections  connections of clients, and what on them is no HTTP at all
     one_task            their fast road
+    recurring_head      heads that it need not parse again
     exchange            the request, and what becomes of it
     answering           what happens to every one of them, in order
     running             those that have not been answered

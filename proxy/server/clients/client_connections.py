@@ -17,6 +17,7 @@ from proxy.errors import ClientError, StraightwireError
 from proxy.server.alarms import Alarm
 from proxy.server.clients.admission import Admission
 from proxy.server.clients.exchange import Complete, Exchange
+from proxy.server.clients.recurring_head import RecurringHead
 from proxy.server.short_queue import ShortQueue
 
 #: RFC 6585, section 5; the same is said of a target that is too long, which aiohttp does not tell apart.
@@ -92,15 +93,17 @@ class ClientConnection(web.RequestHandler):
         admission: what followed from the head of the last request that was let in.
         alarm: of the answer that is being given, and rests between two.
         body: of the last request that was handed on, let in or not.
+        recurring: the head with which the next one begins, too, as far as can be foreseen; None: any other.
     """
 
-    __slots__ = ("_head", "_refuse", "admission", "alarm", "body")
+    __slots__ = ("_head", "_refuse", "admission", "alarm", "body", "recurring")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self.admission: Admission | None = None
         self.alarm = Alarm(loop=self._loop)
         self.body: StreamReader = EMPTY_PAYLOAD
+        self.recurring: RecurringHead | None = None
         self._messages = ShortQueue()  # type: ignore[assignment]  # does what aiohttp asks of it
         self._refuse = server.refuse
         self._head = 0  # bytes of one that is not yet whole
@@ -127,7 +130,7 @@ class ClientConnection(web.RequestHandler):
 
     def let_go(self, request: Exchange) -> None:
         """Hold nothing any more of a request that is being answered, and whose answer lasts."""
-        self.admission = None
+        self.admission = self.recurring = None
         if self.body.is_eof():
             self.body = EMPTY_PAYLOAD
         request.let_go()

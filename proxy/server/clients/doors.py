@@ -56,15 +56,15 @@ class Doors:
             HTTPNotFound: it asks for nothing that has a path.
             Overloaded: as many as the configuration allows are being served.
         """
-        lines, connection = lines_of(request), request.protocol
-        admission = connection.admission if isinstance(connection, ClientConnection) else None
-        if admission is None or not admission.holds(self, request, lines):
+        head = request.recurring
+        admission = None if head is None else head.admission
+        if admission is None or admission.doors is not self:
             preflight = self._cors.preflight(request)
             if preflight is not None:
                 return preflight
-            admission = self._admission(request, lines)
-            if isinstance(connection, ClientConnection):
-                connection.admission = admission
+            admission = self._admission(request)
+            if head is not None:
+                head.admission = admission
         request.admission = admission
         request.record.client = admission.client
         request.patience = self._patience
@@ -83,8 +83,17 @@ class Doors:
         """Complete the head of a response, whatever it is."""
         self._cors.mark(request, response)
 
-    def _admission(self, request: Exchange, lines: bytes) -> Admission:
-        """Look at a head that the connection does not remember."""
+    def _admission(self, request: Exchange) -> Admission:
+        """Return what follows from a head, which is the one before on its connection, as like as not."""
+        connection, lines = request.protocol, lines_of(request)
+        admission = connection.admission if isinstance(connection, ClientConnection) else None
+        if admission is None or not admission.holds(self, request, lines):
+            admission = self._looked_at(request, lines)
+            if isinstance(connection, ClientConnection):
+                connection.admission = admission
+        return admission
+
+    def _looked_at(self, request: Exchange, lines: bytes) -> Admission:
         client = None
         if not (request.method in ("GET", "HEAD") and request.raw_path.partition("?")[0] == _OPEN):
             client = self._keys.check(request.headers)

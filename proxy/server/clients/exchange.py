@@ -18,6 +18,7 @@ from proxy.wire.requests import Endpoint
 
 if TYPE_CHECKING:
     from proxy.server.clients.admission import Admission
+    from proxy.server.clients.recurring_head import RecurringHead
     from proxy.server.generation import Generation
 
 #: Random bytes that a request id is made of; the token of the answer gets as many.
@@ -48,6 +49,7 @@ class Exchange(web.BaseRequest):
         target: path and query towards the upstream, encoded as the client has sent them.
         patience: how long the client may be silent in the middle of its body, in seconds; 0: for ever.
         admission: what follows from its head.
+        recurring: its head, where the connection remembers that.
         length: of its body towards the upstream, in bytes, where that is not what the client says.
         propagated: those that put the upstream into the same trace.
         inside: it holds one of the places that `limits.streams` counts.
@@ -58,6 +60,7 @@ class Exchange(web.BaseRequest):
     model: str | None = None
     patience: float = 0.0
     admission: "Admission"
+    recurring: "RecurringHead | None" = None
     length: str | None = None
     propagated: Mapping[str, str] = MappingProxyType({})
     inside: bool = False
@@ -78,6 +81,11 @@ class Exchange(web.BaseRequest):
         if not self.target.startswith("/"):  # a whole URL stood there; the host in it is ours
             target = self.rel_url.raw_path_qs
             self.target = target if target.startswith("/") else f"/{target}"
+
+    def recall(self, head: "RecurringHead") -> None:
+        """Take what the connection remembers of a head, if it is this one's."""
+        if head.message is self._message:
+            self.recurring = head
 
     def answering_task(self) -> "asyncio.Task[Any]":
         """Return the task that answers it, which is the current one."""
@@ -102,6 +110,7 @@ class Exchange(web.BaseRequest):
             return
         self._message, self._headers, self._payload = _GONE, _GONE.headers, EMPTY_PAYLOAD
         self._cache.clear()
+        self.recurring = None
         del self.admission
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:

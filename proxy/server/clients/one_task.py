@@ -12,12 +12,14 @@ from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
-from aiohttp import StreamReader
+from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage, StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestPayloadError
 
-from proxy.server.clients.client_connections import ClientConnection, ClientServer
+from proxy.server.clients.client_connections import Answer, ClientConnection, ClientServer
 from proxy.server.clients.exchange import Exchange
+from proxy.server.clients.recurring_head import RecurringHead, WholeBody
 
 #: How the versions of aiohttp begin whose server has been seen to work with this module.
 TRIED: Final = ("3.14.",)
@@ -32,21 +34,26 @@ def kind_of_connection() -> type[ClientConnection]:
 class OneTaskConnection(ClientConnection):
     """A connection whose requests are answered by the task that waits for them."""
 
-    __slots__ = ("_first_head", "_read")
+    __slots__ = ("_body", "_first_head", "_missing", "_read")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self._read = 0  # bytes, since the parser was last known to wait for the beginning of a request
         self._first_head = 0  # bytes of these, up to the end of the first head
+        self._body: StreamReader = EMPTY_PAYLOAD  # of a request with a recurring head
+        self._missing = 0  # bytes of it
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes."""
-        if self._parser is None and self.transport is not None:
-            self._parser = self._new_parser()
-        if not self._read:
-            self._first_head = data.find(_HEAD_END) + len(_HEAD_END)
-        self._read += len(data)
-        super().data_received(data)
+        """Take bytes: a request that begins as the last one did, or whatever the parser makes of them."""
+        if self._force_close or self._close:
+            return
+        if self._missing:
+            data = self._take_body(data)
+            if not data:
+                return
+        elif not self._read and self.recurring is not None and self._take_request(self.recurring, data):
+            return
+        self._parse(data)
 
     def let_go(self, request: Exchange) -> None:
         """Do as any connection does; and do without a parser, which holds the last head, until more comes."""
@@ -55,6 +62,45 @@ class OneTaskConnection(ClientConnection):
             self._parser = None
             self._read = self._first_head = 0
         super().let_go(request)
+
+    def _parse(self, data: bytes) -> None:
+        begins = not (self._read or self._messages)
+        if self._parser is None and self.transport is not None:
+            self._parser = self._new_parser()
+        if not self._read:
+            self._first_head = data.find(_HEAD_END) + len(_HEAD_END)
+        self._read += len(data)
+        super().data_received(data)
+        if begins and self._messages and isinstance(message := self._messages[0][0], RawRequestMessage):
+            self.recurring = RecurringHead.of(data[: self._first_head], message)
+
+    def _take_request(self, head: RecurringHead, data: bytes) -> bool:
+        """Take a request with that head, if it is one, and is waited for."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or (found := head.read(data)) is None:
+            return False
+        message, start, length = found
+        come = len(data) - start
+        if come > length:
+            return False  # more than a request
+        if come == length:
+            self._messages.append((message, WholeBody(data[start:])))
+        else:
+            self._body, self._missing = StreamReader(self, self._read_bufsize, loop=self._loop), length
+            self._messages.append((message, self._body))
+            self._take_body(data[start:])
+        waiter.set_result(None)
+        return True
+
+    def _take_body(self, data: bytes) -> bytes:
+        """Take more of the body of such a request; return what comes after it."""
+        body, rest = self._body, data[self._missing :]
+        body.feed_data(data[: self._missing])
+        self._missing -= min(len(data), self._missing)
+        if not self._missing:
+            self._body = EMPTY_PAYLOAD
+            body.feed_eof()
+        return rest
 
     async def start(self) -> None:
         """Answer requests until the connection ends."""
@@ -87,30 +133,50 @@ class OneTaskConnection(ClientConnection):
         if self._parser is None or self._request_factory is None or self._request_handler is None:
             return False  # the client has left
         self._parser.message_consumed()
-        writer = StreamWriter(self, self._loop)
+        make: Any = self._request_factory
         try:
             # What is taken out of the queue gets no name: it would be held for as long as the answer takes.
-            request = self._request_factory(*self._messages.popleft(), self, writer, self._task_handler)  # type: ignore[arg-type]
-            response, gone = await self._handle_request(request, None, self._request_handler)
+            writer = StreamWriter(self, self._loop)
+            request: Exchange = make(*self._messages.popleft(), self, writer, self._task_handler)
+            if self.recurring is not None:
+                request.recall(self.recurring)
+            response = await self._answered(request, self._request_handler)
         except ConnectionError:
             return False
         except Exception as error:  # noqa: BLE001 - a defect of ours; nobody else would tell
             self.log_exception("Unhandled exception", exc_info=error)
             return False
-        self._keepalive = bool(response.keep_alive)
         body = request.content
-        if not (gone or self._force_close or body.is_eof()):
+        if not (self._force_close or body.is_eof()):
             await self._let_pass(body)
         if self._is_between(body):
             self._read = 0
-        if gone or self._force_close or self._close or not self._keepalive:
+        self._keepalive = bool(response.keep_alive)
+        if self._force_close or self._close or not self._keepalive:
             return False
         self._wait_no_longer_than(self._keepalive_timeout)
         return True
 
+    async def _answered(self, request: Exchange, answer: Answer) -> web.StreamResponse:
+        """Return the answer to a request when it has been sent: with a defect, aiohttp's."""
+        self._current_request, self._request_in_progress = request, True
+        try:
+            try:
+                return await answer(request)
+            finally:
+                self._current_request = None
+        except Exception as error:  # noqa: BLE001
+            response, _ = await self.finish_response(request, self.handle_error(request, 500, error), None)
+            return response
+        finally:
+            self._request_in_progress = False
+            if self._handler_waiter is not None:
+                self._handler_waiter.set_result(None)
+
     def _is_between(self, body: StreamReader) -> bool:
         """Tell whether all that has been read is one request, of which this is the body."""
-        return not self._messages and body.is_eof() and self._read == self._first_head + body.total_bytes
+        parsed = self._first_head + body.total_bytes if self._read else 0  # nothing of one that recurs
+        return not self._messages and body.is_eof() and self._read == parsed
 
     def _new_parser(self) -> HttpRequestParser:
         return HttpRequestParser(

@@ -1,0 +1,138 @@
+"""The fast road past the parser: a head that has come before on its connection, byte for byte.
+
+A client that keeps its connection sends the same head with each request, but for the length of the body. What
+aiohttp's parser made of it, and what followed from it, holds for the next one, too.
+"""
+
+import re
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final, Self
+
+from aiohttp import StreamReader
+from aiohttp.http import HttpVersion11, RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from proxy.server.clients.headers import LENGTH
+
+if TYPE_CHECKING:
+    from proxy.server.clients.admission import Admission
+
+#: Where a body's length stands. Ten digits are taken; a longer body takes the other road anyway.
+_LENGTH: Final = re.compile(rb"\r\n((?i:content-length)):[ \t]*([0-9]{1,10})(?=\r\n[^ \t])")
+_MOST_DIGITS: Final = 10
+#: The longest head that is remembered, in bytes.
+_LONGEST: Final = 4096
+#: The longest body that comes on this road, in bytes: far from where aiohttp would stop reading.
+_LARGEST_BODY: Final = 2**16
+
+
+class RecurringHead:
+    """The head of a request, up to its blank line.
+
+    Attributes:
+        message: what aiohttp's parser makes of it, with the length that it had last.
+        admission: what followed from it at the doors; None before.
+    """
+
+    __slots__ = ("_after", "_before", "_digits", "_name", "admission", "message")
+
+    def __init__(self, before: bytes, name: bytes, digits: bytes, after: bytes, message: RawRequestMessage):
+        self.message = message
+        self.admission: Admission | None = None
+        self._before = before
+        self._name = name
+        self._digits = digits
+        self._after = after
+
+    @classmethod
+    def of(cls, head: bytes, message: RawRequestMessage) -> Self | None:
+        """Return what is to be remembered of a head; None: nothing, for more than its bytes would count.
+
+        Args:
+            head: with its blank line.
+            message: what aiohttp's parser made of it.
+        """
+        length = _LENGTH.search(head)
+        if (
+            length is None
+            or len(head) > _LONGEST
+            or message.headers.get(LENGTH) != length[2].decode()
+            or message.version != HttpVersion11
+            or message.upgrade
+            or message.chunked
+        ):
+            return None
+        return cls(head[: length.start(2)], length[1], length[2], head[length.end() :], message)
+
+    def read(self, data: bytes) -> tuple[RawRequestMessage, int, int] | None:
+        """Return the request that begins with this head, where in `data` its body begins, and its length.
+
+        Keys are compared in a time that does not tell how close they are.
+
+        Returns:
+            None: it begins with another one, or is nothing for this road.
+        """
+        begin = len(self._before)
+        end = data.find(b"\r", begin, begin + _MOST_DIGITS + 1)
+        digits = data[begin:end]
+        body = end + len(self._after)
+        if (
+            end < 0
+            or not digits.isdigit()
+            or not 0 < int(digits) <= _LARGEST_BODY
+            or not compare_digest(data[:begin] + data[end:body], self._before + self._after)
+        ):
+            return None
+        if digits != self._digits:
+            self._take_length(digits)
+        return self.message, body, int(digits)
+
+    def _take_length(self, digits: bytes) -> None:
+        message, name = self.message, self._name
+        fields = CIMultiDict(message.headers)
+        fields[name.decode()] = digits.decode()
+        raw = tuple([(key, digits if key == name else value) for key, value in message.raw_headers])
+        self.message = message._replace(headers=CIMultiDictProxy(fields), raw_headers=raw)
+        self._digits = digits
+
+
+class WholeBody(StreamReader):
+    """The body of a request that has come with its head: nothing has to be waited for.
+
+    Args:
+        data: all of it.
+    """
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes):
+        # Instead of aiohttp's, which is made for what is still to come.
+        self._data = data
+        self._exception = None
+        self.total_bytes = len(data)
+
+    def is_eof(self) -> bool:
+        """Tell that all of it has come."""
+        return True
+
+    def at_eof(self) -> bool:
+        """Tell whether all of it has been read."""
+        return not self._data
+
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
+        """Have whoever reads it get an exception from now on."""
+        self._exception = exc
+
+    def feed_eof(self) -> None:
+        """Do nothing: it has its end."""
+
+    def read_nowait(self, n: int = -1) -> bytes:
+        """Return all of it; b"" from the second time on."""
+        if self._exception is not None:
+            raise self._exception
+        data, self._data = self._data, b""
+        return data
+
+    async def readany(self) -> bytes:
+        """Do as `read_nowait`."""
+        return self.read_nowait()
