@@ -95,7 +95,7 @@ def emitter(form: Form) -> Iterator[tuple[int, int]]:
 Mark = Callable[[str, int], None]
 
 
-def run_client(port: int, key: str, load: Load, *, mark: Mark) -> Reading:
+def run_client(port: int, key: str, load: Load, *, mark: Mark = lambda *_: None) -> Reading:
     """Put a load on whatever listens at a port of 127.0.0.1.
 
     Args:

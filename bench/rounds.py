@@ -148,7 +148,7 @@ def warm(target: Target, load: Load, key: str) -> None:
     Raises:
         BenchError: An answer was not whole.
     """
-    _check(target, load, run_client(target.port, key, load, mark=lambda *_: None))
+    _check(target, load, run_client(target.port, key, load))
 
 
 def visit(target: Target, load: Load, key: str) -> Sample:

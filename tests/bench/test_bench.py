@@ -59,7 +59,7 @@ def test_a_small_run_goes_all_the_way_to_the_tables():
 
 def test_every_frame_is_counted_and_stamped(upstream):
     load = Load("paced", streams=3, frames=7, rate=200, requests=2)
-    reading = run_client(upstream, "any", load, mark=lambda *_: None)
+    reading = run_client(upstream, "any", load)
     assert (reading.frames, reading.answers, reading.failures, reading.done) == (42, 6, 0, 0)
     assert 0 < reading.frame["p50"] <= reading.frame["max"] < 10_000_000
     assert reading.seconds >= 0.9 * load.seconds == pytest.approx(0.9 * 2 * 6 / 200)
@@ -130,13 +130,13 @@ def test_a_client_that_does_not_come_to_an_end_is_told(monkeypatch):
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(BenchError, match="flood: the streams did not end within 1 s"),
     ):
-        run_client(silent.getsockname()[1], "any", Load("flood", 1, 1), mark=lambda *_: None)
+        run_client(silent.getsockname()[1], "any", Load("flood", 1, 1))
 
 
 def test_a_client_that_dies_is_told(monkeypatch):
     monkeypatch.setattr(native, "build", lambda _: shutil.which("false"))
     with pytest.raises(BenchError, match="flood: the client ended with status 1"):
-        run_client(1, "any", Load("flood", 1, 1), mark=lambda *_: None)
+        run_client(1, "any", Load("flood", 1, 1))
 
 
 def test_a_peer_is_installed_first_and_then_measured_beside_straightwire(monkeypatch):

@@ -61,7 +61,7 @@ def test_a_target_asks_the_upstream_on_connections_that_are_kept(name, counting,
     tmp_path.chmod(0o755)
     load = Load("request", streams=1, frames=1, requests=30)
     with TARGETS[name](counting.server_address[1], "sk-key", tmp_path) as target:
-        reading = run_client(target.port, "sk-key", load, mark=lambda *_: None)
+        reading = run_client(target.port, "sk-key", load)
     assert (reading.answers, reading.failures) == (30, 0)
     assert counting.connections <= 2
 
@@ -71,7 +71,7 @@ def test_a_target_passes_frames_on_as_they_come(name, tmp_path):
     """A few frames would fill a packet; one comes each quarter of a second."""
     load = Load("lone", streams=1, frames=9, rate=4)
     with emitter(LOCALAI) as (port, _), TARGETS[name](port, "sk-key", tmp_path) as target:
-        reading = run_client(target.port, "sk-key", load, mark=lambda *_: None)
+        reading = run_client(target.port, "sk-key", load)
     assert reading.answer["p50"] > 1_900_000
     assert reading.first["p50"] < 1_000_000
     assert reading.frame["p50"] < 250_000
@@ -81,7 +81,7 @@ def test_a_target_passes_frames_on_as_they_come(name, tmp_path):
 def test_a_target_is_charged_for_all_its_processes(name, tmp_path):
     with emitter(LOCALAI) as (port, _), TARGETS[name](port, "sk-key", tmp_path) as target:
         before = target.cpu()
-        run_client(target.port, "sk-key", Load("request", 1, 1, requests=300), mark=lambda *_: None)
+        run_client(target.port, "sk-key", Load("request", 1, 1, requests=300))
         assert target.cpu() > before + 300 * 2e-6, "no proxy takes a request for two microseconds"
         assert len(processes.tree(target.pid)) == {"nginx": 2, "straightwire": 1}[name]
         assert 2**20 < target.idle_bytes < 2**28
