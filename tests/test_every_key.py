@@ -18,7 +18,7 @@ from proxy.config.load import load
 from proxy.server.app import Proxy
 from tests.cli import test_workers
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, chunk, soon
+from tests.scripted import EMPTY, LAST_CHUNK, STREAM_HEAD, Script, Scripted, chunk, soon
 from tests.server import (
     test_access_log,
     test_admin,
@@ -32,7 +32,6 @@ from tests.server import (
 from tests.server.operating import get
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, error_of, serves, stays
 
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)
 WITHOUT_FINISH = serves(STREAM_HEAD, chunk(ROLE), chunk(ONE), LAST_CHUNK)
 REPEATED = serves(STREAM_HEAD, *map(chunk, [ROLE, ROLE, ONE, STOP, DONE]), LAST_CHUNK)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.serving import Served, serving
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, Scripted, Talk, chunk, soon
+from tests.scripted import EMPTY, LAST_CHUNK, Scripted, Talk, chunk, soon
 
 GIGABYTE = 2**30
 BLOCK = bytes(range(256)) * 4096
@@ -19,7 +19,6 @@ BLOCKS = GIGABYTE // len(BLOCK)
 ROOM = 24 * 2**20
 #: What is held at most of a form while its model is looked for.
 FORM_ROOM = ROOM + 2**25
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of another process's memory"

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.server.upstreams import keepalive
 from tests.faults.asking import ASKS, NEXT, Ask
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, never_accepting, soon
 from tests.server.streams import PATH, QUESTION, ROLE, serves
 
 UNREACHABLE, TIMEOUT = (502, "upstream_unreachable"), (504, "upstream_timeout")
@@ -44,16 +44,8 @@ async def test_name_that_does_not_resolve(proxied, ask):
 
 @asks
 async def test_upstream_that_does_not_accept(proxied, ask):
-    """Its queue is full: Linux lets others wait."""
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        with socket.socket() as first, socket.socket() as second:
-            for each in (first, second):
-                each.setblocking(False)
-                each.connect_ex(full.getsockname())
-            url = f"http://127.0.0.1:{full.getsockname()[1]}"
-            seen, _ = await refusal(proxied, url, ask, upstream_timeouts={"connect": "100ms"})
+    with never_accepting() as url:
+        seen, _ = await refusal(proxied, url, ask, upstream_timeouts={"connect": "100ms"})
 
     assert seen == TIMEOUT
 

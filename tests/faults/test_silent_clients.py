@@ -11,7 +11,7 @@ from tests.faults.asking import ASKS, NEXT, Ask, get
 from tests.faults.namespaces import Cable
 from tests.faults.upstreams import left
 from tests.plain_client import PlainClient
-from tests.scripted import Scripted, Talk, chunk, soon
+from tests.scripted import Script, Scripted, Talk, chunk, soon
 from tests.server.streams import event, serves
 
 IDLE = {"idle": "3s"}
@@ -39,19 +39,30 @@ async def others_are_served(url: str) -> None:
         assert await get(other) == b"next"
 
 
-@asks
-async def test_client_whose_packets_are_lost(proxied, cable, ask):
-    """The upstream goes on, and nothing of that arrives."""
+def begins(ask: Ask, go_on: Script) -> Script:
+    """Make a script: begin an answer, then go on by another script."""
 
     async def script(talk: Talk) -> None:
         await talk.receive()
         await talk.send(CHUNKED % ask.content_type, chunk(ask.begun[0]))
-        await soon(talk.go.wait())
-        await talk.send(chunk(event("more")))
-        await left(talk)
+        await go_on(talk)
 
+    return script
+
+
+async def says_more(talk: Talk) -> None:
+    """Send something when the test says so."""
+    await soon(talk.go.wait())
+    await talk.send(chunk(event("more")))
+    await left(talk)
+
+
+@asks
+@pytest.mark.parametrize("go_on", [says_more, left], ids=["goes on", "silent"])
+async def test_client_whose_packets_are_lost(proxied, cable, ask, go_on):
+    """Nothing arrives of what the upstream says; where it is silent, the client is asked if it is there."""
     async with (
-        Scripted(script, serves(NEXT)) as upstream,
+        Scripted(begins(ask, go_on), serves(NEXT)) as upstream,
         far_away(proxied, cable, upstream, ask) as url,
     ):
         cable.cut()
@@ -61,35 +72,15 @@ async def test_client_whose_packets_are_lost(proxied, cable, ask):
 
 
 @asks
-async def test_client_whose_packets_are_lost_while_the_upstream_is_silent(proxied, cable, ask):
-    """Nothing is sent that could arrive or not: the client is asked whether it is there."""
-
-    async def script(talk: Talk) -> None:
-        await talk.receive()
-        await talk.send(CHUNKED % ask.content_type, chunk(ask.begun[0]))
-        await left(talk)
-
-    async with (
-        Scripted(script, serves(NEXT)) as upstream,
-        far_away(proxied, cable, upstream, ask) as url,
-    ):
-        cable.cut()
-        await soon(upstream.talks[0].gone.wait())
-        await others_are_served(url)
-
-
-@asks
 async def test_client_that_is_far_away_and_silent_is_not_given_up(proxied, cable, ask):
     """It has nothing to say; its kernel answers for it."""
 
-    async def script(talk: Talk) -> None:
-        await talk.receive()
-        await talk.send(CHUNKED % ask.content_type, chunk(ask.begun[0]))
+    async def is_kept(talk: Talk) -> None:
         with pytest.raises(TimeoutError):
             await talk.closed_within(5)
         talk.go.set()
 
-    async with Scripted(script) as upstream, far_away(proxied, cable, upstream, ask):
+    async with Scripted(begins(ask, is_kept)) as upstream, far_away(proxied, cable, upstream, ask):
         await soon(upstream.talks[0].go.wait())
 
 

@@ -5,10 +5,17 @@ import json
 from contextlib import suppress
 
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 
 PATH = "/v1/chat/completions"
 QUESTION = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Count to 3."}]}
+#: A request for each way through the proxy: passed through, the list of models, a stream, a whole answer.
+WAYS = [
+    ("GET", "/x", None),
+    ("GET", "/v1/models", None),
+    ("POST", PATH, QUESTION),
+    ("POST", PATH, QUESTION | {"stream": False}),
+]
 
 
 def event(content: str | None = None, *, finish: str | None = None, **delta: str) -> bytes:
@@ -74,6 +81,16 @@ async def begin(client: PlainClient) -> None:
     await client.post(PATH, QUESTION)
     assert (await client.head()).status == 200
     assert await client.chunk() == ROLE
+
+
+async def held_back(upstream: Scripted, client: PlainClient, limit: int) -> Talk:
+    """Ask for a stream and read nothing until the upstream cannot send more, which must be below a limit."""
+    await client.post(PATH, QUESTION)
+    await soon(upstream.called.wait())
+    talk = upstream.talks[0]
+    await soon(talk.go.wait())
+    assert talk.sent < limit
+    return talk
 
 
 def error_of(frame: bytes) -> dict[str, object]:

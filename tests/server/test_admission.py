@@ -7,11 +7,10 @@ from contextlib import suppress
 import pytest
 
 from tests.plain_client import PlainClient
-from tests.scripted import Scripted, Talk, soon
+from tests.scripted import EMPTY, Scripted, Talk, soon
 from tests.server.running import configured, running
 from tests.server.streams import serves
 
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 PATH = "/v1/files"
 KEYS = {"clients": {"api_keys": ["sk-1", "sk-2"]}}
 KEY = "Authorization: Bearer sk-1"

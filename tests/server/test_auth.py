@@ -6,11 +6,11 @@ import json
 import pytest
 
 from proxy.server.app import Proxy
+from tests.scripted import EMPTY
 from tests.server.running import configured, talking
-from tests.server.streams import PATH, QUESTION, serves
+from tests.server.streams import PATH, QUESTION, WAYS, serves
 
 KEY = "sk-alices-key"
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 def keys(*entries: object) -> dict[str, object]:
@@ -105,15 +105,7 @@ async def test_authorization_passes_where_clients_need_no_key():
 
 
 @pytest.mark.parametrize("clients", [keys(), keys(KEY)], ids=["open", "keys"])
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "/x", None),
-        ("GET", "/v1/models", None),
-        ("POST", PATH, QUESTION),
-        ("POST", PATH, QUESTION | {"stream": False}),
-    ],
-)
+@pytest.mark.parametrize(("method", "path", "body"), WAYS)
 async def test_upstreams_key_takes_the_place_of_the_clients(clients, method, path, body):
     settings = {"upstream_api_key": "sk-upstream", "upstream_headers": {"authorization": "Basic x"}}
     async with talking(serves(EMPTY), clients=clients, **settings) as (upstream, client):

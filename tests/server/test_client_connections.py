@@ -6,12 +6,11 @@ import pytest
 from aiohttp import web
 
 from tests.plain_client import PlainClient
-from tests.scripted import Scripted, Talk, chunk, soon
+from tests.scripted import EMPTY, Scripted, Talk, chunk, soon
 from tests.server.operating import logging
 from tests.server.running import running, talking
 from tests.server.streams import PATH, serves, stays
 
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 CHUNKED = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

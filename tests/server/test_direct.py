@@ -13,7 +13,7 @@ from proxy.server.upstreams.upstream_connection import Connection
 from proxy.wire.rewriter import StreamRewriter
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import talking
-from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, event, serves
+from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, event, held_back, serves
 from tests.server.test_leaving import TOO_MUCH
 from tests.server.test_upstream import asking, post
 
@@ -139,12 +139,7 @@ async def test_client_that_does_not_read_holds_back_an_upstream_that_sends_event
 
     long = chunk(event("x" * 30_000))
     async with talking(script) as (upstream, client):
-        await client.post(PATH, QUESTION)
-        await soon(upstream.called.wait())
-        talk = upstream.talks[0]
-        await soon(talk.go.wait())
-        assert talk.sent < TOO_MUCH
-
+        talk = await held_back(upstream, client, TOO_MUCH)
         await client.head()
         frames = await client.chunks()
 

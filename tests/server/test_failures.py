@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, never_accepting, soon
 from tests.server.running import running, talking
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, answers, stays
 
@@ -112,20 +112,13 @@ async def test_upstream_without_an_address():
 
 
 async def test_connection_that_takes_too_long():
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        with socket.socket() as first, socket.socket() as second:
-            for each in (first, second):
-                each.setblocking(False)
-                each.connect_ex(full.getsockname())  # the queue is full now, and Linux lets others wait
-            url = f"http://127.0.0.1:{full.getsockname()[1]}"
-            async with (
-                running(url, upstream_timeouts={"connect": "50ms"}) as proxy,
-                PlainClient(proxy.url) as client,
-            ):
-                await client.post(PATH, QUESTION)
-                head, error = await client.error()
+    with never_accepting() as url:
+        async with (
+            running(url, upstream_timeouts={"connect": "50ms"}) as proxy,
+            PlainClient(proxy.url) as client,
+        ):
+            await client.post(PATH, QUESTION)
+            head, error = await client.error()
 
     assert head.status == 504
     assert error["code"] == "upstream_timeout"

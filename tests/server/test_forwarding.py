@@ -3,12 +3,18 @@
 import pytest
 
 from tests.plain_client import PlainClient
-from tests.scripted import Received, Scripted
+from tests.scripted import EMPTY, Received, Scripted
 from tests.server.running import running, talking
-from tests.server.streams import PATH, QUESTION, serves
+from tests.server.streams import WAYS, serves
 
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 CLIENT = 'for=127.0.0.1;host="proxy.test";proto=http'
+#: What an upstream is told of a client that nobody speaks for.
+FIRST_HAND = {
+    "x-forwarded-for": "127.0.0.1",
+    "x-forwarded-proto": "http",
+    "x-forwarded-host": "proxy.test",
+    "forwarded": CLIENT,
+}
 
 
 def told(received: Received) -> dict[str, str]:
@@ -17,26 +23,13 @@ def told(received: Received) -> dict[str, str]:
     return {name: value for name, value in received.headers.items() if name.startswith(known)}
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "/x", None),
-        ("GET", "/v1/models", None),
-        ("POST", PATH, QUESTION),
-        ("POST", PATH, QUESTION | {"stream": False}),
-    ],
-)
+@pytest.mark.parametrize(("method", "path", "body"), WAYS)
 async def test_upstream_is_told_of_the_client(method, path, body):
     async with talking(serves(EMPTY)) as (upstream, client):
         await client.request(method, path, body)
         await client.head()
 
-        assert told(upstream.requests[0]) == {
-            "x-forwarded-for": "127.0.0.1",
-            "x-forwarded-proto": "http",
-            "x-forwarded-host": "proxy.test",
-            "forwarded": CLIENT,
-        }
+        assert told(upstream.requests[0]) == FIRST_HAND
 
 
 INVENTED = {
@@ -56,12 +49,7 @@ async def test_chain_of_a_stranger_is_replaced(trusted):
         await client.request("GET", "/x", **INVENTED)
         await client.head()
 
-        assert told(upstream.requests[0]) == {
-            "x-forwarded-for": "127.0.0.1",
-            "x-forwarded-proto": "http",
-            "x-forwarded-host": "proxy.test",
-            "forwarded": CLIENT,
-        }
+        assert told(upstream.requests[0]) == FIRST_HAND
 
 
 @pytest.mark.parametrize("trusted", ["127.0.0.1", "127.0.0.0/8"])

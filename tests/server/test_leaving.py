@@ -7,7 +7,19 @@ import pytest
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.running import running, talking
-from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, answers, event
+from tests.server.streams import (
+    DONE,
+    ONE,
+    PATH,
+    QUESTION,
+    ROLE,
+    STOP,
+    WHOLE,
+    answers,
+    begin,
+    event,
+    held_back,
+)
 
 pytestmark = pytest.mark.usefixtures("road")
 
@@ -49,9 +61,8 @@ async def test_client_leaves_before_the_first_frame(script):
 
 async def test_client_leaves_while_the_upstream_is_silent_in_the_middle():
     async with talking(begins(STREAM_HEAD, chunk(ROLE), chunk(ONE))) as (upstream, client):
-        await client.post(PATH, QUESTION)
-        await client.head()
-        assert [await client.chunk(), await client.chunk()] == [ROLE, ONE]
+        await begin(client)
+        assert await client.chunk() == ONE
         await client.leave()
 
         await soon(upstream.talks[0].gone.wait())
@@ -67,9 +78,8 @@ async def test_client_leaves_while_the_upstream_sends():
         talk.gone.set()
 
     async with talking(script) as (upstream, client):
-        await client.post(PATH, QUESTION)
-        await client.head()
-        assert [await client.chunk(), await client.chunk()] == [ROLE, LONG]
+        await begin(client)
+        assert await client.chunk() == LONG
         await client.leave()
 
         await soon(upstream.talks[0].gone.wait())
@@ -117,12 +127,7 @@ def floods(ending: bytes) -> Script:
 async def test_client_that_does_not_read_holds_the_upstream_back_and_loses_nothing():
     script = floods(chunk(STOP + DONE) + LAST_CHUNK)
     async with talking(script, upstream_timeouts={"idle": "100ms"}) as (upstream, client):
-        await client.post(PATH, QUESTION)
-        await soon(upstream.called.wait())
-        talk = upstream.talks[0]
-        await soon(talk.go.wait())
-        assert talk.sent < TOO_MUCH
-
+        talk = await held_back(upstream, client, TOO_MUCH)
         await client.head()
         frames = await client.chunks()
 

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, Received, Scripted, Talk, chunk, soon
+from tests.scripted import EMPTY, LAST_CHUNK, Received, Scripted, Talk, chunk, soon
 from tests.server.operating import Log
 from tests.server.running import running, talking
 from tests.server.streams import serves
 
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 FORM = {"Content_Type": "multipart/form-data; boundary=x"}
 JSON = {"Content_Type": "application/json; charset=utf-8"}
 SOUND = 3 * b"\r\n--y\r\n\0"

@@ -7,11 +7,10 @@ from proxy.server.clients import one_task
 from proxy.server.clients.client_connections import ClientConnection
 from proxy.server.clients.one_task import OneTaskConnection
 from tests.plain_client import PlainClient
-from tests.scripted import Scripted
+from tests.scripted import EMPTY, Scripted
 from tests.server.running import running, talking, tasks_of_the_proxy
 from tests.server.streams import DONE, STOP, begin, held, serves
 
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #: What aiohttp lends, by name; what is gone or of another kind has to be looked at before TRIED may grow.
 LENT = {
     *("_buffer_paused", "_close", "_current_request", "_force_close", "_handler_waiter", "_keepalive"),

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from proxy.errors import InvalidRequest
 from proxy.server.clients.paths import check_target
+from tests.scripted import EMPTY
 from tests.server.running import talking
 from tests.server.streams import serves
-
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.mark.parametrize(

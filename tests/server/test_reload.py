@@ -9,14 +9,13 @@ import trustme
 
 from proxy.errors import ConfigurationError
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
+from tests.scripted import EMPTY, LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.operating import ADMIN, LIVES, get, ready
 from tests.server.papers import Papers, spoil
 from tests.server.running import configured, running
 from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, begin, held, serves, stays
 
 STREAM = serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 NEVER = {"interval": 0}
 
 

@@ -8,14 +8,13 @@ import pytest
 
 from proxy.server.app import Proxy
 from tests.plain_client import PlainClient, refused
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
+from tests.scripted import EMPTY, LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.running import running
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, begin, error_of, serves, stays
 
 LONG = "20s"
 SHORT = "50ms"
 WHOLE_QUESTION = QUESTION | {"stream": False}
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 async def waits(talk: Talk) -> None:

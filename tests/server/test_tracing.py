@@ -13,12 +13,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from proxy.errors import ConfigurationError
 from proxy.server.app import Proxy
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
+from tests.scripted import EMPTY, LAST_CHUNK, STREAM_HEAD, Script, Scripted, Talk, chunk, soon
 from tests.server.running import configured, running
 from tests.server.streams import ONE, PATH, QUESTION, ROLE, WHOLE, answers, serves, stays
 
 STREAM = (STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 

@@ -51,6 +51,12 @@ def fold(data: bytes, request: Request = CHAT, **limits: int) -> tuple[dict[str,
     return check_body(folder.receive_eof(), request), folder.repairs
 
 
+def check_texts(message: dict[str, Any], said: dict[str, str]) -> None:
+    """What a message says is what a stream said."""
+    for key in ("content", "reasoning", "reasoning_content", "refusal", "text"):
+        assert (message.get(key) or "") == said.get(key, ""), key
+
+
 WHOLE = chunk({"role": "assistant", "content": ""}) + chunk({"content": "Hi"}) + chunk({}, "stop")
 DONE = b"data: [DONE]\n\n"
 
@@ -89,8 +95,7 @@ def test_a_folded_stream_says_what_the_stream_says(case: Case) -> None:
     for choice in body["choices"]:
         said = answer.choices[choice["index"]]
         message = choice.get("message", choice)
-        for key in ("content", "reasoning", "reasoning_content", "refusal", "text"):
-            assert (message.get(key) or "") == said.texts.get(key, ""), key
+        check_texts(message, said.texts)
         calls = [{"id": call["id"], **call["function"]} for call in message.get("tool_calls", ())]
         assert len(calls) == len(said.calls)
         assert all(call | their == call for call, their in zip(calls, said.calls, strict=True))
@@ -119,8 +124,7 @@ def test_a_body_that_answers_a_request_for_a_stream_says_the_same_there(
     for choice in body["choices"]:
         said = answer.choices[choice["index"]]
         message = choice.get("message", choice)
-        for key in ("content", "reasoning", "reasoning_content", "refusal", "text"):
-            assert (message.get(key) or "") == said.texts.get(key, ""), key
+        check_texts(message, said.texts)
         calls = [{"id": call["id"], **call["function"]} for call in message.get("tool_calls", ())]
         assert calls == said.calls
         assert message.get("function_call") == said.function_call
