@@ -15,6 +15,7 @@ import pytest
 from proxy.config.load import load
 from proxy.demo.localai import application
 from proxy.server.app import Proxy
+from tests.scripted import PATIENCE
 
 QUESTION = {"model": "ggml-gpt4all-j", "messages": [{"role": "user", "content": "1 2 <b>3</b>"}]}
 TEXT = "1 2 <b>3</b>"
@@ -97,7 +98,7 @@ async def test_usage_that_is_asked_for_comes_in_a_chunk_of_its_own(async_client)
 def line_based_client(url):
     """Read a stream as tools of 2023 did: look for `data: ` in each line, and for `[DONE]` behind it."""
     body, headers = json.dumps({"stream": True, **QUESTION}), {"Content-Type": "application/json"}
-    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)) as connection:
         connection.request("POST", "/v1/chat/completions", body, headers)
         with connection.getresponse() as answer:
             return join_deltas(answer)
