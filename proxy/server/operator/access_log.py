@@ -24,6 +24,8 @@ from proxy.server.operator.record import INTERNAL_ERROR, USUAL, Record, shown
 
 #: Of lines, the least urgent first.
 _LEVELS: Final = ("debug", "info", "warning", "error")
+#: Of a request's line, by how it ended; others are warnings.
+_LEVELS_OF_ENDINGS: Final = dict.fromkeys(USUAL, "info") | {INTERNAL_ERROR: "error"}
 
 
 def open_log(
@@ -88,7 +90,7 @@ class AccessLog:
 
     def __call__(self, record: Record) -> None:
         """Write the line of a request that has ended."""
-        level = _level(record.outcome)
+        level = _LEVELS_OF_ENDINGS.get(record.outcome, "warning")
         if level not in self._levels:
             return
         line: Any = _told(record, self._context.copy())
@@ -150,12 +152,6 @@ def _form(settings: Log, stream: TextIO | None) -> Form:
 
 def _context(worker: int | None) -> dict[str, Any]:
     return {} if worker is None else {"worker": worker}
-
-
-def _level(outcome: str) -> str:
-    if outcome in USUAL:
-        return "info"
-    return "error" if outcome == INTERNAL_ERROR else "warning"
 
 
 def _told(record: Record, line: dict[str, Any]) -> dict[str, Any]:
