@@ -136,23 +136,20 @@ class Endings:
         choices = []
         for choice in chunk["choices"]:
             state = self._state(choice)
-            if state.holder is held:
-                choices.append(choice)
-                if self._end(choice, state):
-                    data = None
+            if state.holder is not held:
+                continue
+            choices.append(choice)
+            self._flush(state)
+            if choice["finish_reason"] != state.finish:
+                choice["finish_reason"] = state.finish
+                data = None
+            if self._repair_reason(choice, state):
+                data = None
+            state.phase = FINISHED
         if len(choices) < len(chunk["choices"]):
             chunk, data = {**chunk, "choices": choices}, None
         if choices:
             self._writer.chunk(chunk, data)
-
-    def _end(self, choice: Choice, state: ChoiceState) -> bool:
-        """End a choice with this; return whether its reason had to be rewritten."""
-        self._flush(state)
-        state.phase = FINISHED
-        changed = choice["finish_reason"] != state.finish
-        if changed:
-            choice["finish_reason"] = state.finish
-        return self._repair_reason(choice, state) or changed
 
     def _repair_reason(self, choice: Choice, state: ChoiceState) -> bool:
         """Repair the reason of a choice that is over, in the light of all that it said."""
@@ -165,7 +162,8 @@ class Endings:
 
     def _state(self, choice: Choice) -> ChoiceState:
         index = choice.get("index")
-        return self._stream.choice(index if type(index) is int else 0)
+        number = index if type(index) is int else 0
+        return self._stream.choices.get(number) or self._stream.choice(number)
 
     def _finish_anew(self, state: ChoiceState) -> None:
         """Make the finish frame that a choice never had, or had only with its last delta."""
@@ -224,11 +222,13 @@ class Endings:
         run_on_choice(self._steps.after_calls, self._stream, choice, state)
         self._writer.choice(choice)
 
-    def take_usage(self, usage: Any) -> None:
+    def take_usage(self, usage: Any, beside_choices: bool) -> None:
         """Remember what is said to be the usage; the last that is not all zero counts."""
         stream = self._stream
-        if isinstance(usage, dict) and self._sends_usage and (stream.usage is None or has_counts(usage)):
-            stream.usage = usage
+        if isinstance(usage, dict):
+            stream.usage_on_chunks |= beside_choices
+            if self._sends_usage and (stream.usage is None or has_counts(usage)):
+                stream.usage = usage
 
     @property
     def awaits_usage(self) -> bool:
@@ -252,7 +252,7 @@ class Endings:
 
     def without_choices(self, chunk: Chunk, data: bytes | None) -> None:
         """Keep the usage chunk for the end where it was asked for; nothing else has no choices."""
-        self.take_usage(chunk.get("usage"))
+        self.take_usage(chunk.get("usage"), False)
         if chunk.get("usage") is None:
             self._stream.count("chunk-without-choices")
         elif not self._stream.request.include_usage and "unasked-usage" in self._plan.on:

@@ -3,15 +3,7 @@
 from typing import Any
 
 from proxy.wire import codec
-from proxy.wire.chunk import (
-    CHAT_CHOICE_KEYS,
-    CHUNK_KEYS,
-    TEXT_CHOICE_KEYS,
-    Choice,
-    Chunk,
-    StreamState,
-    in_order,
-)
+from proxy.wire.chunk import CHUNK_KEYS, Choice, Chunk, StreamState, in_order
 from proxy.wire.sse import encode
 
 
@@ -20,22 +12,16 @@ class FrameWriter:
 
     Attributes:
         frames: what has been written and not been taken yet.
-        written: how many frames there were in all.
+        written: how many frames were taken before.
     """
 
-    __slots__ = ("_choice_keys", "_stream", "frames", "written")
+    __slots__ = ("_said", "_stream", "frames", "written")
 
     def __init__(self, stream: StreamState) -> None:
         self.frames: list[bytes] = []
         self.written = 0
         self._stream = stream
-        self._choice_keys = CHAT_CHOICE_KEYS if stream.is_chat else TEXT_CHOICE_KEYS
-
-    def take(self) -> list[bytes]:
-        """Return the frames written since the last call."""
-        frames, self.frames = self.frames, []
-        self.written += len(frames)
-        return frames
+        self._said = "delta" if stream.is_chat else "text"
 
     def chunk(self, chunk: Chunk, data: bytes | None) -> None:
         """Write a chunk: `data`, its own bytes, or anew where they are None."""
@@ -44,8 +30,8 @@ class FrameWriter:
                 chunk = codec.scrub(chunk)
             choices = chunk["choices"]
             for place, choice in enumerate(choices):
-                choices[place] = in_order(choice, self._choice_keys)
-            data = codec.dumps(in_order(chunk, CHUNK_KEYS))
+                choices[place] = _choice_in_order(choice, self._said)
+            data = codec.dumps(_chunk_in_order(chunk))
         self.frames.append(encode(data))
 
     def choice(self, choice: Choice) -> None:
@@ -67,3 +53,37 @@ class FrameWriter:
             **usage,
         }
         self.frames.append(encode(codec.dumps(chunk)))
+
+
+def _chunk_in_order(chunk: Chunk) -> Chunk:
+    """Return a chunk with its keys in OpenAI's order, then whatever else it has."""
+    if not ("id" in chunk and "object" in chunk and "created" in chunk and "model" in chunk):
+        return in_order(chunk, CHUNK_KEYS)  # repairs are off
+    ordered = {
+        "id": chunk["id"],
+        "object": chunk["object"],
+        "created": chunk["created"],
+        "model": chunk["model"],
+    }
+    if "service_tier" in chunk:
+        ordered["service_tier"] = chunk["service_tier"]
+    if "system_fingerprint" in chunk:
+        ordered["system_fingerprint"] = chunk["system_fingerprint"]
+    ordered["choices"] = chunk["choices"]
+    if "usage" in chunk:
+        ordered["usage"] = chunk["usage"]
+    return ordered if len(ordered) == len(chunk) else ordered | chunk
+
+
+def _choice_in_order(choice: Choice, said: str) -> Choice:
+    """Do the same with a choice, which says something under the key `said`."""
+    ordered = {}
+    if "index" in choice:
+        ordered["index"] = choice["index"]
+    if said in choice:
+        ordered[said] = choice[said]
+    if "logprobs" in choice:
+        ordered["logprobs"] = choice["logprobs"]
+    if "finish_reason" in choice:
+        ordered["finish_reason"] = choice["finish_reason"]
+    return ordered if len(ordered) == len(choice) else ordered | choice

@@ -25,23 +25,21 @@ class Intake:
     """Reads the events of one stream and gives its chunks to the machine.
 
     Attributes:
+        bare: the events are the values of a JSON body, not of an event stream.
         events: how many were a chunk, an error or the end. Signs of life do not count, in
             whatever form they come: they say nothing of the answer.
     """
 
-    __slots__ = ("_machine", "_stream", "events")
+    __slots__ = ("_machine", "_stream", "bare", "events")
 
     def __init__(self, stream: StreamState, machine: ChunkMachine) -> None:
+        self.bare = False
         self.events = 0
         self._stream = stream
         self._machine = machine
 
-    def receive(self, event: Event, *, bare: bool = False) -> bool:
+    def receive(self, event: Event) -> bool:
         """Take one event; return whether it says that the stream is over.
-
-        Args:
-            event: the event.
-            bare: it is a value of a JSON body, no event of an event stream.
 
         Raises:
             UpstreamError: it is an error, or cannot be understood.
@@ -64,16 +62,16 @@ class Intake:
             data = data.replace(b"\n", b" ")
         try:
             if type(value) is dict and not rough:
-                self._object(value, data.strip(), bare)
+                self._object(value, data.strip())
             else:
-                self._value(value, data.strip(), rough, bare)
+                self._value(value, data.strip(), rough)
         except codec.NotJSON as error:
             raise UpstreamMalformed(
                 f"The upstream sent an event that cannot be rewritten: {error}."
             ) from None
         return False
 
-    def _object(self, value: dict[str, Any], data: bytes | None, bare: bool) -> None:
+    def _object(self, value: dict[str, Any], data: bytes | None) -> None:
         """Take a JSON object: an error, a chunk, or something of the upstream's own."""
         stream = self._stream
         if reported.is_error(value):
@@ -83,32 +81,32 @@ class Intake:
             raise stream.counted(*reported.from_value(value))
         if "choices" in value or isinstance(value.get("usage"), dict):
             self.events += 1
-            stream.whole = self.events == 1 and self._is_whole(value, bare)
+            stream.whole = self.events == 1 and self._is_whole(value)
             self._machine.receive(value, data)
         else:
             stream.count("foreign-event")
 
-    def _value(self, value: Any, data: bytes, rough: bool, bare: bool) -> None:
+    def _value(self, value: Any, data: bytes, rough: bool) -> None:
         """Take what is no object, or has to be cleaned first."""
         stream = self._stream
         if rough:
             stream.count("rough-json")
             value = codec.scrub(value, keep=codec.TEXT_KEYS)
         if isinstance(value, dict):
-            self._object(value, None if rough else data, bare)
+            self._object(value, None if rough else data)
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
             if reported.is_error(value[0]):
                 self.events += 1
                 raise stream.counted(*reported.from_value(value))
             stream.count("concatenated-json")
             for item in value:
-                self._object(item, None, bare)
+                self._object(item, None)
         elif isinstance(value, str) and value.strip():
             raise self._text(value)
         else:
             stream.count("foreign-event")
 
-    def _is_whole(self, value: dict[str, Any], bare: bool) -> bool:
+    def _is_whole(self, value: dict[str, Any]) -> bool:
         """The first object of an answer is all of it: it says so, or is a body in form and stands alone.
 
         Of one in an event a finish reason or its usage must show that: chunks, too, may bear a body's name.
@@ -121,15 +119,15 @@ class Intake:
         if not choices or not all(isinstance(choice, dict) for choice in choices):
             return False
         if request.endpoint is Endpoint.COMPLETIONS:  # whose chunks and bodies have one form
-            whole = bare and kind in ("text_completion", None) and len(choices) >= request.choices
+            whole = self.bare and kind in ("text_completion", None) and len(choices) >= request.choices
             return whole and all(isinstance(choice.get("text"), str) for choice in choices)
-        if kind == WHOLE_CHAT and bare:
+        if kind == WHOLE_CHAT and self.bare:
             return all("message" in choice or "text" in choice for choice in choices)
         if not all(isinstance(choice.get("message"), dict | str) for choice in choices):
             return False
         usage = value.get("usage")
         counted = kind == WHOLE_CHAT and isinstance(usage, dict) and has_counts(usage)
-        return bare or counted or all(choice.get("finish_reason") for choice in choices)
+        return self.bare or counted or all(choice.get("finish_reason") for choice in choices)
 
     def _not_json(self, data: bytes) -> bool:
         """Take data that is no JSON: nothing, a sign of life, several objects, or an error's text."""

@@ -12,6 +12,7 @@ from proxy.wire.call_machine import CallMachine
 from proxy.wire.chunk import (
     AWAITING_ROLE,
     FINISHED,
+    STREAMING,
     Choice,
     ChoiceState,
     Chunk,
@@ -35,8 +36,8 @@ class ChunkMachine:
     __slots__ = (
         "_calls",
         "_calls_allowed",
-        "_can_be_told",
         "_endings",
+        "_glances",
         "_is_chat",
         "_no_usage",
         "_plan",
@@ -54,7 +55,7 @@ class ChunkMachine:
         self._is_chat = stream.is_chat
         self._several = request.choices > 1
         self._calls_allowed = request.tools is not None or request.functions
-        self._can_be_told = plan.watchful[request.endpoint] and not (self._several or self._calls_allowed)
+        self._glances = plan.watchful[request.endpoint] and not (self._several or self._calls_allowed)
         self._no_usage = None if request.include_usage else MISSING  # what a chunk with choices has
         self._writer = writer
         self._endings = endings
@@ -72,9 +73,11 @@ class ChunkMachine:
             UpstreamError: it cannot be understood, or means failure.
         """
         steps, stream = self._steps, self._stream
-        if self._can_be_told and data is not None and right.is_right(chunk, stream, self._no_usage):
-            self._forward(chunk, data)
-            return
+        if self._glances and data is not None:
+            if right.is_right(chunk, stream, self._no_usage):
+                self._forward(chunk, data)
+                return
+            self._glances = False  # who errs in one chunk errs in most
         changed = data is None
         if steps.shape:
             changed |= run(steps.shape, stream, chunk)
@@ -104,9 +107,10 @@ class ChunkMachine:
 
     def _forward(self, chunk: Chunk, data: bytes) -> None:
         """Let a chunk leave in which nothing is wrong."""
-        choice, state = chunk["choices"][0], self._stream.choices[0]
+        choice, state = chunk["choices"][0], self._stream.choice(0)
         if choice["finish_reason"] is None:
             state.hear(choice["delta"])
+            state.phase = STREAMING
             self._writer.chunk(chunk, data)
         else:
             self._settle(choice, state)
@@ -116,11 +120,11 @@ class ChunkMachine:
         """Keep the usage that a chunk with choices reports, and clear it away."""
         steps, stream, right = self._steps, self._stream, self._no_usage
         changed = False
-        for holder in (chunk, *chunk["choices"]) if usage is STRAY else (chunk,):
-            if "usage" in holder and isinstance(holder["usage"], dict):
-                stream.usage_on_chunks = True
-                self._endings.take_usage(holder["usage"])
-        if usage is STRAY:
+        if isinstance(usage, dict):
+            self._endings.take_usage(usage, True)
+        elif usage is STRAY:
+            for holder in (chunk, *chunk["choices"]):
+                self._endings.take_usage(holder.get("usage"), True)
             changed = run(steps.usage_stray, stream, chunk)
             usage = chunk.get("usage", MISSING)
         if usage is not right:
@@ -171,7 +175,8 @@ class ChunkMachine:
         if state.phase is AWAITING_ROLE:
             self._endings.begin(state)
         if choice.get("finish_reason") or state.finish is not None or state.phase is FINISHED:
-            outcome = max(outcome, self._settle(choice, state))
+            settled = self._settle(choice, state)
+            return settled if settled > outcome else outcome
         return outcome
 
     def _index(self, choice: Choice, position: int) -> bool:
@@ -210,7 +215,8 @@ class ChunkMachine:
             changed |= run_on_choice(steps.rest_content, stream, choice, state)
         outcome = REPAIRED if changed else KEPT
         if not state.hear(delta) or steps.rest:
-            outcome = max(outcome, saying.repair_rest(steps, stream, choice, state))
+            rest = saying.repair_rest(steps, stream, choice, state)
+            return rest if rest > outcome else outcome
         return outcome
 
     def _text(self, choice: Choice, state: ChoiceState) -> Outcome:

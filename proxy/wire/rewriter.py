@@ -54,7 +54,6 @@ class StreamRewriter:
     """
 
     __slots__ = (
-        "_bare",
         "_decoder",
         "_endings",
         "_first",
@@ -95,7 +94,6 @@ class StreamRewriter:
         self._splice: Splice | None = None
         self._shortcut: Shortcut | None = None  # past the splice, as long as nothing else comes
         self._decoder: framing.TolerantDecoder | framing.JSONDecoder | None = None
-        self._bare = False  # the body is JSON, no event stream
         self._first = b""  # until it shows what kind of body this is
 
     @property
@@ -136,8 +134,8 @@ class StreamRewriter:
             decoder = self._decoder = framing.decoder(self._first, self._limit)
             if decoder is None:
                 return []
-            self._bare = isinstance(decoder, framing.JSONDecoder)
-            data = self._first.removeprefix(BOM) if self._bare else self._first
+            self._intake.bare = isinstance(decoder, framing.JSONDecoder)
+            data = self._first.removeprefix(BOM) if self._intake.bare else self._first
             self._first = b""
         for event in decoder.feed(data):
             splice = self._splice
@@ -193,7 +191,9 @@ class StreamRewriter:
         self._shortcut = None
 
     def _take(self) -> list[bytes]:
-        frames = self._writer.take()
+        writer = self._writer
+        frames, writer.frames = writer.frames, []
+        writer.written += len(frames)
         if frames and not self.opened:
             self.opened = self.failure is None or len(frames) > 1
         return frames
@@ -205,7 +205,7 @@ class StreamRewriter:
         if self._splices and self._intake.events > FEW:
             self._splices, self._splice = False, Splice(self._stream, self._intake, self._writer)
         try:
-            if (self._splice or self._intake).receive(event, bare=self._bare):
+            if (self._splice or self._intake).receive(event):
                 self._end_marked()
         except UpstreamError as error:
             self._fail(error)

@@ -134,20 +134,20 @@ class Splice:
         self._hits += 1
         return True
 
-    def receive(self, event: Event, *, bare: bool = False) -> bool:
+    def receive(self, event: Event) -> bool:
         """Take an event by the long road, and keep it as a sample for the next.
 
-        The arguments, the result and what it raises are those of `Intake.receive`.
+        The argument, the result and what it raises are those of `Intake.receive`.
         """
         self._sample = None
         if self.seam is not None:
             self._forget()
         if self._rest or not self._is_steady():
             self._rest = max(self._rest - 1, 0)
-            return self._intake.receive(event, bare=bare)
+            return self._intake.receive(event)
         frames, counts = self._writer.frames, self._stream.repairs.copy()
         before, remembered = len(frames), len(self._texts)
-        over = self._intake.receive(event, bare=bare)
+        over = self._intake.receive(event)
         if len(frames) == before + 1 and self._is_steady():
             self._sample = Sample(event, frames[-1], counts, len(self._texts) > remembered)
         return over

@@ -108,8 +108,41 @@ def test_usage_is_null_where_it_was_asked_for() -> None:
     assert not is_right(chunk, begun(), None)
 
 
+FIRST = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+
+
+def unbegun() -> StreamState:
+    return StreamState(Request(Endpoint.CHAT), Origin("token", 1))
+
+
+@pytest.mark.parametrize("content", [{}, {"content": ""}, {"content": None}], ids=str)
+def test_the_first_says_who_speaks(content: dict[str, Any]) -> None:
+    assert is_chunk_right(FIRST | {"delta": {"role": "assistant"} | content}, unbegun())
+    assert not is_chunk_right(FIRST | {"delta": {"role": "assistant"} | content})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"delta": value} for value in ({}, {"content": "Hi"}, {"role": "user"}, {"role": None})),
+        {"delta": {"role": "assistant", "content": "Hi"}},
+        {"delta": {"role": "assistant", "reasoning": ""}},
+        {"finish_reason": "stop"},
+        {"message": {}},
+    ],
+    ids=str,
+)
+def test_a_first_that_is_wrong(wrong: dict[str, Any]) -> None:
+    assert not is_chunk_right(FIRST | wrong, unbegun())
+
+
+@pytest.mark.parametrize("key", CHUNK)
+def test_the_first_tells_all_that_stays(key: str) -> None:
+    assert not is_chunk_right(FIRST, unbegun(), **{key: None})
+
+
 def test_only_in_the_middle_of_one_choice_nothing_of_which_is_held_back() -> None:
-    assert not is_chunk_right(SAYS, StreamState(Request(Endpoint.CHAT), Origin("token", 1)))
+    assert not is_chunk_right(SAYS, unbegun())
     for phase in set(Phase) - {STREAMING}:
         stream = begun()
         stream.choice(0).phase = phase
