@@ -75,28 +75,32 @@ class StreamRelay:
         Raises:
             ConnectionResetError: the client has gone.
         """
-        rewriter = self._rewriter
+        rewriter, silence = self._rewriter, self._silence
         self._record.stream = True
         try:
-            with self._silence:
+            silence.begin()
+            try:
                 passed = await self._receive()
+            finally:
+                silence.end()
             if passed is not None:
                 return passed
             if rewriter.failure is not None and not (rewriter.opened or self._stream.opened):
                 return error_response(rewriter.failure, self._head.without_body if self._head else None)
             return await self._stream.end(self._last_frames)
         finally:
-            self._record.streamed(rewriter, self._silence.pace, self._stream.size)
+            self._record.streamed(rewriter, silence.pace, self._stream.size)
 
     async def _receive(self) -> web.StreamResponse | None:
         """Take the answer up to its last frames; or pass it on, where it leads elsewhere."""
         try:
             answer = await self._ask()
-            if answer.arrived is not None and 200 <= answer.status < 300:
-                self._take_whole(answer.head, answer.arrived)
+            self._head = head = answer.head
+            if answer.arrived is not None and 200 <= head.status < 300:
+                self._take_whole(head, answer.arrived)
                 return None
             async with answer:
-                if 300 <= answer.status < 400 and not self._stream.opened:
+                if 300 <= head.status < 400 and not self._stream.opened:
                     self._silence.end()
                     return await pass_answer(self._request, answer)
                 await self._rewrite(answer)
@@ -123,7 +127,7 @@ class StreamRelay:
 
     def _take_whole(self, head: Head, data: bytes) -> None:
         """Rewrite an answer that has come whole: it leaves in one write, too."""
-        rewriter, self._head = self._rewriter, head
+        rewriter = self._rewriter
         self._stream.adopt(head)
         frames = rewriter.receive_data(data)
         self._silence.note(frames, rewriter.events_in)
@@ -133,7 +137,6 @@ class StreamRelay:
 
     async def _rewrite(self, answer: Answer) -> None:
         """Forward the answer's events until the last ones, which are kept: the upstream is done then."""
-        self._head = answer.head
         self._stream.adopt(answer.head)
         self._silence.listen(answer)
         if not 200 <= answer.status < 300:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from proxy.errors import UpstreamTimeout
 from proxy.server.alarms import Alarm
@@ -106,15 +105,10 @@ class Silence:
         self._heard = self._said = self._loop.time()
         self._speaking: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Set the alarm, which `end` puts to rest."""
         self._alarm.ring = self._read_notes
         self._alarm.set(self._said + self._patience.first_look)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
 
     def end(self) -> None:
         """Do nothing any more, whatever has been set in motion."""

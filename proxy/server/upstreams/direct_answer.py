@@ -47,7 +47,7 @@ class DirectAnswer(Answer):
 
     async def forward(self, taker: Taker) -> None:
         """Hand over what arrives, as `Answer.forward` does."""
-        more = taker.take(await self.read())
+        more = True
         while more:
             more = await self._body.pour(taker) and taker.take(await self.read())
 
