@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import yaml
@@ -24,6 +24,11 @@ from proxy.wire.rewriter import StreamRewriter
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TOKEN = "0123456789abcdefghijklmn"
 BEGAN = 1684665888
+
+
+@cache
+def _plan(switches: frozenset[tuple[str, bool]], missing_finish: Literal["error", "stop"]) -> Plan:
+    return compile_plan(dict(switches), missing_finish=missing_finish)
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,11 @@ class Case:
         endpoint = Endpoint.COMPLETIONS if "chat" not in told["path"] else Endpoint.CHAT
         return read_request(endpoint, orjson.dumps(told["body"]))
 
-    @cached_property
+    @property
     def plan(self) -> Plan:
         """The repairs as the case switches them."""
-        return compile_plan(
-            self.facts.get("switches", {}), missing_finish=self.facts.get("on_missing_finish", "error")
-        )
+        switches = frozenset(self.facts.get("switches", {}).items())
+        return _plan(switches, self.facts.get("on_missing_finish", "error"))
 
     def rewriter(self) -> StreamRewriter:
         """A new rewriter with the case's switches."""
