@@ -8,7 +8,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from operator import add
 from typing import Final
@@ -84,17 +84,17 @@ class Histogram(Collector):
         self._label = label
         self._limits = limits
         self._dated = dated
-        self._amounts: dict[str, _Amounts] = {}
+        self._amounts: defaultdict[str, _Amounts] = defaultdict(partial(_Amounts, len(limits) + 1))
 
     def observe(self, value: str, amount: float) -> None:
         """Count an amount under a value of the label."""
-        amounts = self._of(value)
+        amounts = self._amounts[value]
         amounts.counts[bisect_left(self._limits, amount)] += 1
         amounts.total += amount
 
     def add(self, value: str, counts: Sequence[int], total: float) -> None:
         """Count what has been counted elsewhere, class by class, and the sum of it; no classes: nothing."""
-        amounts = self._of(value)
+        amounts = self._amounts[value]
         if counts:
             amounts.counts = [*map(add, amounts.counts, counts)]
             amounts.total += total
@@ -111,21 +111,16 @@ class Histogram(Collector):
                 family.add_sample(family.name + BEGINNING, {self._label: value}, amounts.began)
         yield family
 
-    def _of(self, value: str) -> "_Amounts":
-        try:
-            return self._amounts[value]
-        except KeyError:
-            self._amounts[value] = amounts = _Amounts([0] * (len(self._limits) + 1), time.time())
-            return amounts
 
-
-@dataclass(slots=True)
 class _Amounts:
     """What a histogram has counted under one value, class by class, and since when."""
 
-    counts: list[int]
-    began: float
-    total: float = 0.0
+    __slots__ = ("began", "counts", "total")
+
+    def __init__(self, classes: int):
+        self.counts = [0] * classes
+        self.total = 0.0
+        self.began = time.time()
 
 
 def _shows_beginnings() -> bool:
