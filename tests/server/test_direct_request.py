@@ -1,8 +1,10 @@
 """Requests past aiohttp's session: to the byte what it would send, and nothing that nobody meant."""
 
 import pytest
+from multidict import CIMultiDict
 
 from proxy.errors import UpstreamMalformed
+from proxy.server.clients.headers import Written
 from tests.scripted import Scripted, Talk, soon
 from tests.server.streams import PATH, answers, serves
 from tests.server.test_upstream import OK, asking, read_all
@@ -63,6 +65,44 @@ async def test_header_field_cannot_smuggle_another(value):
                 await upstream.ask("POST", PATH, headers=headers, body=b"{}")
 
     assert server.requests == []
+
+
+async def test_request_like_the_last_has_what_is_its_own():
+    """Its head is taken over, and nothing of what differs; of one that could not be written nothing is."""
+    written, fields = Written(), CIMultiDict({"X-A": "1"})
+    asked = [
+        ("POST", "/1", fields, {"X-Request-ID": "a"}, b"{}"),
+        ("POST", "/1", fields, {"X-Request-ID": "b", "Traceparent": "t"}, b"[1]"),
+        ("POST", "/2", fields, {"X-Request-ID": "c"}, b""),
+        ("POST", "/2", CIMultiDict({"X-A": "2"}), {}, b"{}"),
+        ("GET", "/2", CIMultiDict({"X-A": "2"}), {"X-Own": "2"}, None),
+    ]
+    bad = CIMultiDict({"X-A": "\r\nX-Evil: 1"})
+    async with Scripted(serves(OK)) as server, asking(server, own={"X-Own": "1"}) as upstream:
+        for method, target, headers, others, body in asked:
+            for steady, own in ((bad, {}), (bad, {}), (headers, {"X-B": "\n"})):
+                with pytest.raises(ValueError, match="control character"):
+                    await upstream.ask(
+                        method, target, headers=steady, body=body, passing=own, written=written
+                    )
+            async with await soon(
+                upstream.ask(method, target, headers=headers, body=body, passing=others, written=written)
+            ) as answer:
+                await read_all(answer)
+
+    got = [(request.method, request.target, request.headers, request.body) for request in server.requests]
+    host = {"host": f"127.0.0.1:{server.port}", "x-own": "1"}
+    assert got == [
+        (
+            method,
+            target,
+            host
+            | ({} if body is None else {"content-length": str(len(body))})
+            | {name.lower(): value for name, value in (headers.items() | others.items()) if name != "X-Own"},
+            body or b"",
+        )
+        for method, target, headers, others, body in asked
+    ]
 
 
 async def test_answer_that_is_no_http_is_said_to_be_none():

@@ -17,7 +17,7 @@ from proxy.server.answers.silence import Patience, Silence
 from proxy.server.answers.stream import ClientStream
 from proxy.server.clients.client_connections import ClientConnection
 from proxy.server.clients.exchange import Exchange
-from proxy.server.clients.headers import asking_uncompressed
+from proxy.server.clients.headers import asking_uncompressed, passing
 from proxy.server.stopping import stopped, was_cut_off
 from proxy.server.upstreams.answer import Answer
 from proxy.server.upstreams.answer_heads import Head
@@ -121,7 +121,7 @@ class StreamRelay:
             headers=asking_uncompressed(request),
             body=body,
             decode=True,
-            request_id=self._record.request_id,
+            passing=passing(request),
             written=request.admission.written,
         )
 

@@ -17,7 +17,7 @@ from proxy.server.answers.passthrough import pass_answer
 from proxy.server.answers.progress import Progress
 from proxy.server.answers.silence import LAST_WORD
 from proxy.server.clients.exchange import Exchange
-from proxy.server.clients.headers import asking_uncompressed
+from proxy.server.clients.headers import asking_uncompressed, passing
 from proxy.server.upstreams.answer import Answer
 from proxy.wire.bodies import rewrite_body
 from proxy.wire.chunk import Origin
@@ -91,7 +91,7 @@ class WholeRelay:
             headers=asking_uncompressed(request),
             body=body,
             decode=True,
-            request_id=self._record.request_id,
+            passing=passing(request),
             written=request.admission.written,
         )
 

@@ -65,17 +65,16 @@ class Written:
         steady: the fields that its requests have in common; None: that has not been asked yet.
         what: who wrote the head, and of what; None: nobody has.
         head: method, target and fields, but for what is another each time.
-        identified: these tell the request's id.
-        measured: these tell the length of its body.
+        fields: those that stand in it.
     """
 
-    __slots__ = ("head", "identified", "measured", "steady", "what")
+    __slots__ = ("fields", "head", "steady", "what")
 
     def __init__(self) -> None:
         self.steady: Headers | None = None
         self.what: tuple[object, str, str, Mapping[str, str]] | None = None
         self.head = b""
-        self.identified = self.measured = False
+        self.fields = _NOTHING
 
 
 def end_to_end(headers: Mapping[str, str]) -> Headers:
@@ -133,9 +132,7 @@ def towards_upstream(request: Exchange) -> Headers:
     `Host` is the upstream's own; the request id is the one under which we know the request.
     """
     headers = request.admission.fields.copy()
-    headers[REQUEST_ID] = request.record.request_id
-    headers.extend(_tracing(request.headers))
-    headers.update(request.propagated)
+    headers.extend(passing(request))
     length = request.length or request.headers.get(LENGTH)
     if length is not None:
         headers[LENGTH] = length
@@ -143,26 +140,28 @@ def towards_upstream(request: Exchange) -> Headers:
 
 
 def asking_uncompressed(request: Exchange) -> Headers:
-    """Return the fields of a request whose body is ours, and whose answer is read here; all but its id.
+    """Return what `towards_upstream` does, without `passing`: for a body of ours, and an answer read here.
 
-    They are never to be changed: the requests of a client that say the same share them.
+    The fields are never to be changed: the requests of a client share them.
     """
     written = request.admission.written
-    headers = written.steady
-    if headers is None:
-        headers = written.steady = request.admission.fields.copy()
-        headers["Accept-Encoding"] = "identity"
-    tracing, propagated = _tracing(request.headers), request.propagated
-    if tracing or propagated:
-        headers = headers.copy()
-        headers.extend(tracing)
-        headers.update(propagated)
-    return headers
+    if written.steady is None:
+        written.steady = request.admission.fields.copy()
+        written.steady["Accept-Encoding"] = "identity"
+    return written.steady
+
+
+def passing(request: Exchange) -> Mapping[str, str]:
+    """Return the fields that are another in each request: its id, and where it stands in a trace."""
+    sent, own = request.headers, {REQUEST_ID: request.record.request_id}
+    if not (request.propagated or "Traceparent" in sent or "Tracestate" in sent or "Baggage" in sent):
+        return own
+    fields = CIMultiDict(own)
+    fields.extend(_tracing(sent))
+    fields.update(request.propagated)
+    return fields
 
 
 def _tracing(sent: MultiMapping[str]) -> Headers:
-    """Return the fields that say where a request stands in a trace."""
-    if not ("Traceparent" in sent or "Tracestate" in sent or "Baggage" in sent):
-        return _NOTHING
     names = (*TRACING, "Connection")  # which may name the others
     return end_to_end(CIMultiDict((name, value) for name in names for value in sent.getall(name, ())))

@@ -18,7 +18,6 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.server.clients.headers import LENGTH, Headers, Written
-from proxy.server.operator.record import REQUEST_ID
 from proxy.server.upstreams.answer import Answer, Source, examined
 from proxy.server.upstreams.answer_heads import Head, KnownHeads
 from proxy.server.upstreams.buffered_answer import BufferedAnswer
@@ -96,7 +95,7 @@ class DirectRequests:
         self.timeout = source.timeouts.first_byte or None
         self._connector = connector
         self._path = url.raw_path.rstrip("/")
-        self._host = url.host_port_subcomponent
+        self._host = _line("Host", url.host_port_subcomponent or "")
         self._own = own
         # Which server, and how it is reached, is all that the connector wants to know of a request.
         self._place = aiohttp.ClientRequest("GET", url, loop=connector._loop, session=session)
@@ -109,7 +108,7 @@ class DirectRequests:
         headers: Mapping[str, str],
         body: Body,
         *,
-        request_id: str,
+        passing: Mapping[str, str],
         written: Written,
     ) -> bytes | None:
         """Return the bytes of a request; None: it has to be sent in another way.
@@ -117,9 +116,9 @@ class DirectRequests:
         Args:
             method: of the request.
             target: path and query.
-            headers: all of them, but for the upstream's own, and those that follow from place and body.
+            headers: but for the upstream's own, and those that follow from place and body.
             body: sent in one go.
-            request_id: goes with them, where it is none of the upstream's own; "": there is none.
+            passing: more of them, which are others each time.
             written: the one before of the same client, whose head is taken over if it is the same; takes note
                 of this one.
 
@@ -132,12 +131,13 @@ class DirectRequests:
         if written.what != (what := (self, method, target, headers)):
             if not _suits(method, target):
                 return None
-            written.what = what
             self._write_head(method, target, headers, written)
+            written.what = what
         head = written.head
-        if request_id and not written.identified:
-            head += f"{REQUEST_ID}: {_checked(request_id)}\r\n".encode()
-        if (body is not None or method == "POST") and not written.measured:
+        for name, value in passing.items():
+            if name not in written.fields:
+                head += _line(name, value)
+        if (body is not None or method == "POST") and LENGTH not in written.fields:
             head += b"Content-Length: %d\r\n" % len(content)
         return b"%b\r\n%b" % (head, content)
 
@@ -201,13 +201,10 @@ class DirectRequests:
     def _write_head(self, method: str, target: str, headers: Mapping[str, str], written: Written) -> None:
         fields = CIMultiDict(headers)
         fields.update(self._own)
-        written.identified = REQUEST_ID in fields
-        written.measured = LENGTH in fields
-        lines = [f"{method} {self._path}{target} HTTP/1.1"]
-        if "Host" not in fields:
-            lines.append(f"Host: {self._host}")
-        lines += [_checked(f"{name}: {value}") for name, value in fields.items()]
-        written.head = "\r\n".join([*lines, ""]).encode("utf-8", "surrogateescape")
+        first = f"{method} {self._path}{target} HTTP/1.1\r\n".encode()
+        host = b"" if "Host" in fields else self._host
+        lines = [_line(name, value) for name, value in fields.items()]
+        written.head, written.fields = b"".join([first, host, *lines]), fields
 
 
 def _suits(method: str, target: str) -> bool:
@@ -221,7 +218,8 @@ def _suits(method: str, target: str) -> bool:
     )
 
 
-def _checked(line: str) -> str:
+def _line(name: str, value: str) -> bytes:
+    line = f"{name}: {value}"
     if _CONTROL.search(line):
         raise ValueError("A header field of the request holds control characters.")
-    return line
+    return f"{line}\r\n".encode("utf-8", "surrogateescape")

@@ -5,6 +5,7 @@ Its exceptions end here: whatever goes wrong between us and an upstream leaves a
 """
 
 from collections.abc import AsyncIterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
@@ -15,7 +16,6 @@ from yarl import URL
 from proxy.config import schema
 from proxy.errors import ClientError, UpstreamReported
 from proxy.server.clients.headers import Headers, Written
-from proxy.server.operator.record import REQUEST_ID
 from proxy.server.tls import towards
 from proxy.server.upstreams.answer import Answer, Source
 from proxy.server.upstreams.connector import Connector
@@ -34,6 +34,8 @@ _SHORTEST_SECRET: Final = 12
 LARGEST_MESSAGE: Final = 2**26
 #: Seconds for an upstream to answer a WebSocket's close.
 _LAST_WORDS: Final = 1.0
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 UpstreamSocket = aiohttp.ClientWebSocketResponse
 
@@ -99,7 +101,7 @@ class Upstream:
         headers: Mapping[str, str],
         body: bytes | AsyncIterable[bytes] | None = None,
         decode: bool = False,
-        request_id: str = "",
+        passing: Mapping[str, str] = _NONE,
         written: Written | None = None,
     ) -> Answer:
         """Send a request and wait for the head of its answer, whatever its status.
@@ -110,7 +112,7 @@ class Upstream:
             headers: what the upstream gets, but for what the configuration or the body's length decides.
             body: bytes, which can be sent again; or a stream, which cannot.
             decode: undo the answer's Content-Encoding.
-            request_id: another header field, which is another for each request; "": none.
+            passing: more of them, which are others for each request.
             written: the one before of the same client, as it was written; it takes note of this one.
 
         Returns:
@@ -126,11 +128,11 @@ class Upstream:
         direct, request = self._direct, None
         if direct is not None:
             written = written or Written()
-            request = direct.write(method, target, headers, body, request_id=request_id, written=written)
+            request = direct.write(method, target, headers, body, passing=passing, written=written)
         try:
             if direct is not None and request is not None:
                 return await direct.send(request, decode=decode)
-            completed = self._completed(headers, request_id)
+            completed = self._completed(headers, passing)
             return await self._sender.send(method, target, headers=completed, body=body, decode=decode)
         except (aiohttp.ClientError, HttpProcessingError, TimeoutError) as error:
             if isinstance(error.__cause__, ClientError):  # it was the client's body that failed
@@ -171,10 +173,9 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise before_the_answer(error, self.host, self.settings.timeouts) from error
 
-    def _completed(self, headers: Mapping[str, str], request_id: str = "") -> Headers:
+    def _completed(self, headers: Mapping[str, str], passing: Mapping[str, str] = _NONE) -> Headers:
         completed = CIMultiDict(headers)
-        if request_id:
-            completed[REQUEST_ID] = request_id
+        completed.extend(passing)
         completed.update(self._own_headers)
         return completed
 
