@@ -70,7 +70,7 @@ def bench(
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what runs side by side ends with us
     chosen = chosen or (*LOADS, *_FRESH)
-    many = opened(streams or 1_000, ramp=2, stay=5) if quick else opened(streams or 5_000, ramp=8, stay=6)
+    many = opened(streams or 1_000, ramp=2, stay=5) if quick else opened(streams or 5_000, ramp=12, stay=6)
     began = time.monotonic()
     try:
         document = session.measure(

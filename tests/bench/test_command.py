@@ -10,7 +10,7 @@ from bench.__main__ import bench
 from bench.loads import FLOOD, LOADS, LONE, PACED, REQUEST, opened
 from bench.native import BenchError
 
-FULL, QUICK = opened(5_000, ramp=8, stay=6), opened(1_000, ramp=2, stay=5)
+FULL, QUICK = opened(5_000, ramp=12, stay=6), opened(1_000, ramp=2, stay=5)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def asked(monkeypatch):
     [
         ([], list(LOADS.values()), FULL, (True, 5)),
         (["--rounds", "9", "--load", "lone", "--load", "paced"], [PACED, LONE], None, (False, 9)),
-        (["--load", "open", "--streams", "70"], [], opened(70, ramp=8, stay=6), (False, 5)),
+        (["--load", "open", "--streams", "70"], [], opened(70, ramp=12, stay=6), (False, 5)),
         (["--load", "start", "--load", "flood"], [FLOOD], None, (True, 5)),
         (["--quick"], [PACED.short(0.4), LONE.short(0.4), FLOOD, REQUEST.short(0.4)], QUICK, (True, 5)),
     ],

@@ -132,5 +132,7 @@ def test_a_peer_is_compared_with_straightwire():
     compared = peers.compare(run, other, "1.2")
 
     assert [line.values[0] for line in compared] == pytest.approx([10.0, 10.0, 4.0, 4.0])
+    assert [line.straightwire for line in compared] == pytest.approx([200, 1_000, 1.0, 0.5])
+    assert [line.peers for line in compared] == pytest.approx([2_000, 10_000, 4.0, 2.0])
     assert [line.target for line in compared] == [9.0, None, None, None]
     assert {(line.peer, line.version) for line in compared} == {("other", "1.2")}

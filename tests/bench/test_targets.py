@@ -78,12 +78,13 @@ def test_a_target_passes_frames_on_as_they_come(name, tmp_path):
 
 
 @through
-def test_a_target_is_charged_for_all_its_processes(name, tmp_path):
+def test_a_target_is_known_with_all_its_processes(name, tmp_path):
     with emitter(LOCALAI) as (port, _), TARGETS[name](port, "sk-key", tmp_path) as target:
         before = target.cpu()
         run_client(target.port, "sk-key", Load("request", 1, 1, requests=300))
         assert target.cpu() > before + 300 * 2e-6, "no proxy takes a request for two microseconds"
         assert len(processes.tree(target.pid)) == {"nginx": 2, "straightwire": 1}[name]
+        assert target.finishes is (name == "straightwire"), "nginx passes on what LocalAI sends"
         assert 2**20 < target.idle_bytes < 2**28
         assert 0 < target.start_cpu < target.cpu()
 
