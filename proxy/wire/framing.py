@@ -16,7 +16,7 @@ DONE: Final = b"[DONE]"
 #: What most event streams begin with.
 _FIELDS: Final = (b"data:", b"event:")
 #: `[DONE]` as it is also spelt, where it shows that nothing of it is missing.
-_DONES: Final = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"[ done ]"})
+_DONES: Final = frozenset({b"[done]", b'"[done]"', b"'[done]'", b"[ done ]", b'"done"'})
 _BLANK: Final = b" \t\r\n"
 BACKSLASH: Final = 0x5C
 #: As much of an upstream's stray text as is worth reporting.
@@ -53,7 +53,8 @@ class TolerantDecoder(QuickDecoder):
 
     Where the standard would join or ignore, and the line is complete in itself,
     it becomes an event: a second `data` line after a complete object (the blank
-    line is missing), an object or `[DONE]` without `data:`, an `error:` line.
+    line is missing), an object or `[DONE]` without `data:` as it should be spelt, an
+    `error:` line.
 
     Attributes:
         stray: the first of the text that is no field at all: a gateway's page, a panic.
@@ -75,15 +76,17 @@ class TolerantDecoder(QuickDecoder):
     def on_ignored_line(self, line: bytes) -> None:
         """Deliver what is an event but for its field name."""
         name, _, value = line.partition(b":")
-        if name == b"error" and value.strip():
+        field = name.strip().lower()  # to the standard, a blank or a capital makes it another one
+        said = (value if field == b"data" else line).strip()
+        if field == b"error" and value.strip():
             self.note("error-field")
             self._deliver(Event(value.strip(), b"error"))
-        elif says_done(line):
+        elif says_done(said):
             self.note("bare-done")
             self._deliver(Event(DONE))
-        elif is_object(line):
+        elif is_object(said):
             self.note("bare-json")
-            self._deliver(Event(line.strip()))
+            self._deliver(Event(said))
         else:
             self.note("ignored-line")
             if len(self.stray) < MAX_STRAY:
