@@ -8,8 +8,8 @@ anything to do, and the walk through the machine can be spared. Any doubt is a n
 from typing import Any, Final
 
 from proxy.wire.chunk import STREAMING, ChoiceState, Chunk, StreamState
+from proxy.wire.finish_words import REASONS
 from proxy.wire.plan import MISSING
-from proxy.wire.repairs.finish import REASONS
 
 #: The first deltas of most servers.
 BEGINNINGS: Final = (

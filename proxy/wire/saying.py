@@ -6,9 +6,9 @@ Each function returns what was done: true where anything was rewritten.
 from typing import Any
 
 from proxy.wire.chunk import AWAITING_ROLE, REASONING, Choice, ChoiceState, StreamState
+from proxy.wire.finish_words import REASONS
 from proxy.wire.plan import MISSING, Steps, run_on_choice
 from proxy.wire.repairs.entry import KEPT, Outcome
-from proxy.wire.repairs.finish import REASONS
 
 
 def repair_role(steps: Steps, stream: StreamState, choice: Choice, state: ChoiceState) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from proxy.errors import UpstreamMalformed
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, StreamState
+from proxy.wire.finish_words import NOTHING
 from proxy.wire.repairs.entry import (
     CHAT,
     CLIENT,
@@ -21,7 +22,7 @@ from proxy.wire.repairs.entry import (
     fixed,
     repair,
 )
-from proxy.wire.repairs.finish import NOTHING, call_reason
+from proxy.wire.repairs.finish import call_reason
 from proxy.wire.requests import Endpoint
 
 BODIES: Final = CHAT | COMPLETIONS | EDITS

@@ -4,58 +4,12 @@ When a reason leaves is the machine's matter: it holds each one back until the
 choice is over. What the reason says is repaired here.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from proxy.errors import UpstreamReported
 from proxy.wire.chunk import Choice, ChoiceState, StreamState
+from proxy.wire.finish_words import FAILED, NOTHING, REASONS, meaning, plain
 from proxy.wire.repairs.entry import CHAT, FORM, KEPT, REPAIRED, Outcome, Repair, Scope, fixed, repair
-
-REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
-#: Other servers' words. Written as `_plain` writes them.
-WORDS: Final = {
-    word: reason
-    for reason, words in {
-        "stop": "eos eos_token end end_turn end_of_text end_of_turn stop_sequence stop_sequences stop_token "
-        "stop_word stopped complete completed done finished normal natural user_stop pause_turn endoftext",
-        "length": "max_tokens max_token max_length max_new_tokens max_output_tokens token_limit length_limit "
-        "length_cap model_length model_context_window_exceeded context_length max_context_length",
-        "tool_calls": "tool_call tool_use tool_uses tool tools toolcalls tool_calls_required",
-        "function_call": "function function_calls functioncall",
-        "content_filter": "content_filtered contentfilter safety filtered refusal blocked blocklist "
-        "recitation prohibited_content spii sensitive content_policy image_safety guardrail_intervened",
-    }.items()
-    for word in words.split()
-}
-#: Words that say the answer was cut off. It must not pass for a whole one.
-FAILURES: Final = frozenset(
-    [
-        "error",
-        "errored",
-        "failed",
-        "failure",
-        "abort",
-        "aborted",
-        "cancel",
-        "cancelled",
-        "canceled",
-        "timeout",
-        "interrupted",
-        "network_error",
-        "internal_error",
-        "server_error",
-        "insufficient_system_resource",
-        "malformed_function_call",
-        "unexpected_tool_call",
-        "overloaded",
-    ]
-)
-NOTHING: Final = frozenset({"", "null", "none", "undefined", "nil", "unspecified"})
-
-
-def _plain(reason: str) -> str:
-    """Lower case, one kind of separator, without the prefix that protobuf enumerations have."""
-    word = reason.strip().lower().replace("-", "_").replace(" ", "_")
-    return word.removeprefix("finish_reason_").removeprefix("finishreason_")
 
 
 @repair(
@@ -91,7 +45,7 @@ def missing_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 def empty_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Make a finish reason that says nothing null."""
     reason = choice.get("finish_reason")
-    if reason is None or (isinstance(reason, str) and _plain(reason) not in NOTHING):
+    if reason is None or (isinstance(reason, str) and plain(reason) not in NOTHING):
         return KEPT
     if reason and not isinstance(reason, str):
         return KEPT
@@ -112,10 +66,10 @@ def empty_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState)
 def failed_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Turn a reason that means failure into an error event."""
     reason = choice.get("finish_reason")
-    if not isinstance(reason, str) or _plain(reason) not in FAILURES:
+    if not isinstance(reason, str) or reason in REASONS or meaning(reason) != FAILED:
         return KEPT
     stream.count("failed-finish-reason")
-    raise UpstreamReported(f"The upstream cut the answer off: {reason}", code=_plain(reason))
+    raise UpstreamReported(f"The upstream cut the answer off: {reason}", code=plain(reason))
 
 
 @repair(
@@ -133,9 +87,8 @@ def foreign_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
     reason = choice.get("finish_reason")
     if not isinstance(reason, str) or reason in REASONS:
         return KEPT
-    word = _plain(reason)
-    known = word if word in REASONS else WORDS.get(word)
-    if known is None:
+    known = meaning(reason)
+    if known is None or known == FAILED:
         return KEPT
     choice["finish_reason"] = known
     return REPAIRED
@@ -154,7 +107,7 @@ def foreign_finish_reason(choice: Choice, state: ChoiceState, stream: StreamStat
 def unknown_finish_reason(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Take a reason that nobody knows for `stop`."""
     reason = choice.get("finish_reason")
-    if reason is None or (isinstance(reason, str) and (reason in REASONS or _plain(reason) in NOTHING)):
+    if reason is None or (isinstance(reason, str) and (reason in REASONS or plain(reason) in NOTHING)):
         return KEPT
     choice["finish_reason"] = "stop"
     return REPAIRED
