@@ -39,7 +39,6 @@ CHUNK_KEYS: Final = (
     "usage",
 )
 CHAT_CHOICE_KEYS: Final = ("index", "delta", "logprobs", "finish_reason")
-TEXT_CHOICE_KEYS: Final = ("index", "text", "logprobs", "finish_reason")
 
 
 class Phase(enum.Enum):

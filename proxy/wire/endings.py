@@ -19,18 +19,22 @@ CALLED: Final = ("tool_calls", "function_call")
 
 
 class Endings:
-    """Holds the finish frames and the usage of one stream, and sends them in their time."""
+    """Holds the finish frames and the usage of one stream, and sends them in their time.
+
+    Attributes:
+        sends_usage: the usage that the upstream reports may leave.
+    """
 
     __slots__ = (
         "_held",
         "_is_chat",
         "_plan",
-        "_sends_usage",
         "_steps",
         "_stream",
         "_trailer",
         "_trailer_early",
         "_writer",
+        "sends_usage",
     )
 
     def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter) -> None:
@@ -38,7 +42,7 @@ class Endings:
         self._plan = plan
         self._steps = plan.steps[stream.request.endpoint]
         self._is_chat = stream.is_chat
-        self._sends_usage = stream.request.include_usage or "unasked-usage" not in plan.on
+        self.sends_usage = stream.request.include_usage or "unasked-usage" not in plan.on
         self._writer = writer
         self._held: list[Held] = []
         self._trailer: Held | None = None
@@ -222,13 +226,11 @@ class Endings:
         run_on_choice(self._steps.after_calls, self._stream, choice, state)
         self._writer.choice(choice)
 
-    def take_usage(self, usage: Any, beside_choices: bool) -> None:
+    def take_usage(self, usage: Any) -> None:
         """Remember what is said to be the usage; the last that is not all zero counts."""
         stream = self._stream
-        if isinstance(usage, dict):
-            stream.usage_on_chunks |= beside_choices
-            if self._sends_usage and (stream.usage is None or has_counts(usage)):
-                stream.usage = usage
+        if isinstance(usage, dict) and self.sends_usage and (stream.usage is None or has_counts(usage)):
+            stream.usage = usage
 
     @property
     def awaits_usage(self) -> bool:
@@ -252,7 +254,7 @@ class Endings:
 
     def without_choices(self, chunk: Chunk, data: bytes | None) -> None:
         """Keep the usage chunk for the end where it was asked for; nothing else has no choices."""
-        self.take_usage(chunk.get("usage"), False)
+        self.take_usage(chunk.get("usage"))
         if chunk.get("usage") is None:
             self._stream.count("chunk-without-choices")
         elif not self._stream.request.include_usage and "unasked-usage" in self._plan.on:

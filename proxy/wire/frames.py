@@ -4,7 +4,7 @@ from typing import Any
 
 from proxy.wire import codec
 from proxy.wire.chunk import CHUNK_KEYS, Choice, Chunk, StreamState, in_order
-from proxy.wire.sse import encode
+from proxy.wire.sse import FRAME
 
 
 class FrameWriter:
@@ -32,7 +32,7 @@ class FrameWriter:
             for place, choice in enumerate(choices):
                 choices[place] = _choice_in_order(choice, self._said)
             data = codec.dumps(_chunk_in_order(chunk))
-        self.frames.append(encode(data))
+        self.frames.append(FRAME % data)
 
     def choice(self, choice: Choice) -> None:
         """Write a chunk of our own with this one choice."""
@@ -52,19 +52,20 @@ class FrameWriter:
             "choices": choices,
             **usage,
         }
-        self.frames.append(encode(codec.dumps(chunk)))
+        self.frames.append(FRAME % codec.dumps(chunk))
 
 
 def _chunk_in_order(chunk: Chunk) -> Chunk:
     """Return a chunk with its keys in OpenAI's order, then whatever else it has."""
-    if not ("id" in chunk and "object" in chunk and "created" in chunk and "model" in chunk):
-        return in_order(chunk, CHUNK_KEYS)  # repairs are off
-    ordered = {
-        "id": chunk["id"],
-        "object": chunk["object"],
-        "created": chunk["created"],
-        "model": chunk["model"],
-    }
+    try:
+        ordered = {
+            "id": chunk["id"],
+            "object": chunk["object"],
+            "created": chunk["created"],
+            "model": chunk["model"],
+        }
+    except KeyError:  # repairs are off
+        return in_order(chunk, CHUNK_KEYS)
     if "service_tier" in chunk:
         ordered["service_tier"] = chunk["service_tier"]
     if "system_fingerprint" in chunk:

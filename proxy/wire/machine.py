@@ -103,7 +103,8 @@ class ChunkMachine:
         choice = choices[0]
         outcome = self._choice(choice, 0, choices)
         if outcome is not DROPPED:
-            self._leave(chunk, None if changed or outcome else data, choice)
+            leave = self._endings.hold if choice.get("finish_reason") else self._writer.chunk
+            leave(chunk, None if changed or outcome else data)
 
     def _forward(self, chunk: Chunk, data: bytes) -> None:
         """Let a chunk leave in which nothing is wrong."""
@@ -121,10 +122,13 @@ class ChunkMachine:
         steps, stream, right = self._steps, self._stream, self._no_usage
         changed = False
         if isinstance(usage, dict):
-            self._endings.take_usage(usage, True)
+            stream.usage_on_chunks = True
+            if self._endings.sends_usage:
+                self._endings.take_usage(usage)
         elif usage is STRAY:
             for holder in (chunk, *chunk["choices"]):
-                self._endings.take_usage(holder.get("usage"), True)
+                stream.usage_on_chunks |= isinstance(holder.get("usage"), dict)
+                self._endings.take_usage(holder.get("usage"))
             changed = run(steps.usage_stray, stream, chunk)
             usage = chunk.get("usage", MISSING)
         if usage is not right:
@@ -132,13 +136,6 @@ class ChunkMachine:
         if steps.usage:
             changed |= run(steps.usage, stream, chunk)
         return changed
-
-    def _leave(self, chunk: Chunk, own: bytes | None, choice: Choice) -> None:
-        """Forward a choice that says something, and hold one that does nothing but finish."""
-        if choice.get("finish_reason"):
-            self._endings.hold(chunk, own)
-        else:
-            self._writer.chunk(chunk, own)
 
     def _choices(self, chunk: Chunk, own: bytes | None) -> None:
         """Repair several choices, and let them leave together as far as that is possible."""
@@ -155,7 +152,8 @@ class ChunkMachine:
             if together:
                 whole = len(together) == len(choices)
                 part = chunk if whole else {**chunk, "choices": together}
-                self._leave(part, own if whole else None, together[0])
+                leave = self._endings.hold if together is finishing else self._writer.chunk
+                leave(part, own if whole else None)
 
     def _choice(self, choice: Choice, position: int, beside: list[Choice]) -> Outcome:
         """Repair one choice and move its phase. What is left in it may leave."""
@@ -181,10 +179,11 @@ class ChunkMachine:
 
     def _index(self, choice: Choice, position: int) -> bool:
         """Repair the index of a choice that stands at this position."""
-        changed, stream = False, self._stream
+        stream, counts = self._stream, self._stream.repairs
+        changed = False
         for name, apply in self._steps.index:
             if apply(choice, position, stream):
-                stream.count(name)
+                counts[name] = counts.get(name, 0) + 1
                 changed = True
                 if choice.get("index") == 0 and not self._several:
                     break

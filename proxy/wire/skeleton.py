@@ -38,19 +38,17 @@ def mend(chunk: Chunk, steps: Steps, stream: StreamState, is_chat: bool) -> bool
         if "message" in choice:
             changed |= run(steps.shape_message, stream, chunk)
             break
-    says = _say_it(choices, is_chat)
+    counts = stream.repairs
     for name, apply in steps.shape_delta:
-        if says:
-            break
         if apply(chunk, stream):
-            stream.count(name)
-            changed, says = True, _say_it(choices, is_chat)
-    if choices is not chunk.get("choices") or (is_chat and not says):
+            counts[name] = counts.get(name, 0) + 1
+            changed = True
+            if is_sound(chunk, is_chat):
+                return True
+    if choices is not chunk.get("choices") or (is_chat and not all(map(_has_delta, choices))):
         raise UpstreamMalformed("The upstream sent a chunk whose choices cannot be read.")
     return changed
 
 
-def _say_it(choices: list[Choice], is_chat: bool) -> bool:
-    """Each of the choices says where it should, and in the right form, what it says."""
-    said, kind = SAID[is_chat]
-    return {type(choice.get(said)) for choice in choices} <= {kind}
+def _has_delta(choice: Choice) -> bool:
+    return type(choice.get("delta")) is dict

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 BOM: Final = b"\xef\xbb\xbf"
 LF: Final = 0x0A
+#: An event as it leaves, around its data.
+FRAME: Final = b"data: %b\n\n"
 #: Enough for a million years in milliseconds; more digits are nobody's reconnection time.
 MAX_RETRY_DIGITS: Final = 18
 
@@ -261,4 +263,4 @@ class EventDecoder:
 
 def encode(data: bytes) -> bytes:
     """Return the frame of one event: `data` must hold no line end."""
-    return b"data: %b\n\n" % data
+    return FRAME % data

@@ -55,7 +55,7 @@ def _is_index(value: Any) -> bool:
 def missing_index(choice: Choice, position: int, stream: StreamState) -> Outcome:
     """Number a choice by its place where the upstream gives no index."""
     index = choice.get("index")
-    if _is_index(index):
+    if type(index) is int and index >= 0:
         return KEPT
     if (isinstance(index, str) and index.isdecimal() and len(index) < 4) or (
         isinstance(index, float) and index.is_integer() and index >= 0

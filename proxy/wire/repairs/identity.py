@@ -27,9 +27,10 @@ def _is_name(value: Any) -> bool:
 )
 def missing_id(chunk: Chunk, stream: StreamState) -> Outcome:
     """Give a chunk without an id (absent, null, empty, no string) the stream's."""
-    if _is_name(chunk.get("id")):
+    given = chunk.get("id")
+    if given and isinstance(given, str):
         return KEPT
-    chunk["id"] = stream.identify(chunk).id
+    chunk["id"] = (stream.identity or stream.identify(chunk)).id
     return REPAIRED
 
 
@@ -49,7 +50,7 @@ def changing_id(chunk: Chunk, stream: StreamState) -> Outcome:
     chunk_id = chunk.get("id")
     if not _is_name(chunk_id) or chunk_id == stream.identify(chunk).id:
         return KEPT
-    chunk["id"] = stream.identify(chunk).id
+    chunk["id"] = (stream.identity or stream.identify(chunk)).id
     return REPAIRED
 
 
@@ -66,9 +67,10 @@ def changing_id(chunk: Chunk, stream: StreamState) -> Outcome:
 )
 def missing_object(chunk: Chunk, stream: StreamState) -> Outcome:
     """Name the kind of object of the endpoint."""
-    if _is_name(chunk.get("object")):
+    given = chunk.get("object")
+    if given and isinstance(given, str):
         return KEPT
-    chunk["object"] = stream.identify(chunk).object
+    chunk["object"] = (stream.identity or stream.identify(chunk)).object
     return REPAIRED
 
 
@@ -87,7 +89,7 @@ def wrong_object(chunk: Chunk, stream: StreamState) -> Outcome:
     """Correct an `object` that is not the endpoint's."""
     if not _is_name(chunk.get("object")) or chunk["object"] == stream.identify(chunk).object:
         return KEPT
-    chunk["object"] = stream.identify(chunk).object
+    chunk["object"] = (stream.identity or stream.identify(chunk)).object
     return REPAIRED
 
 
@@ -106,7 +108,7 @@ def missing_created(chunk: Chunk, stream: StreamState) -> Outcome:
     """Fill in the second at which the stream began where `created` tells no time."""
     if seconds(chunk.get("created")) is not None:
         return KEPT
-    chunk["created"] = stream.identify(chunk).created
+    chunk["created"] = (stream.identity or stream.identify(chunk)).created
     return REPAIRED
 
 
@@ -146,7 +148,7 @@ def changing_created(chunk: Chunk, stream: StreamState) -> Outcome:
     created = chunk.get("created")
     if type(created) is not int or created == stream.identify(chunk).created:
         return KEPT
-    chunk["created"] = stream.identify(chunk).created
+    chunk["created"] = (stream.identity or stream.identify(chunk)).created
     return REPAIRED
 
 
@@ -163,9 +165,10 @@ def changing_created(chunk: Chunk, stream: StreamState) -> Outcome:
 )
 def missing_model(chunk: Chunk, stream: StreamState) -> Outcome:
     """Name the model that the client asked for where the upstream names none."""
-    if _is_name(chunk.get("model")):
+    given = chunk.get("model")
+    if given and isinstance(given, str):
         return KEPT
-    chunk["model"] = stream.identify(chunk).model
+    chunk["model"] = (stream.identity or stream.identify(chunk)).model
     return REPAIRED
 
 
@@ -184,7 +187,7 @@ def changing_model(chunk: Chunk, stream: StreamState) -> Outcome:
     model = chunk.get("model")
     if not _is_name(model) or model == stream.identify(chunk).model:
         return KEPT
-    chunk["model"] = stream.identify(chunk).model
+    chunk["model"] = (stream.identity or stream.identify(chunk)).model
     return REPAIRED
 
 
