@@ -29,7 +29,12 @@ _LONG_INTEGER: Final = re.compile(rb"(?:^|(?<=[\s:,\[]))-?[0-9]{19,}(?=[\s,\]}]|
 #: Lists and objects that one document may hold. Each takes up to a hundred times the memory of its bytes; a
 #: brace or bracket in a string counts, too, and texts of many megabytes have fewer of them.
 _MOST_VALUES: Final = 500_000
-#: Bytes that cannot hold so many.
+#: Strings, of which the shortest take twenty times theirs.
+_MOST_STRINGS: Final = 2_000_000
+#: Whatever stands between commas. The shortest numbers take thirteen times the memory of their bytes; the
+#: most embeddings that OpenAI gives at once are 6.3 million.
+_MOST_ITEMS: Final = 8_000_000
+#: Bytes that cannot hold too much of anything.
 _FEW: Final = 2 * _MOST_VALUES
 #: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
 LEAST_LOGPROB: Final = -9999.0
@@ -46,7 +51,7 @@ def loads(data: bytes) -> tuple[Any, bool]:
         NotJSON: neither parser reads it, or should.
     """
     if len(data) > _FEW and expands(data):
-        raise NotJSON(f"more than {_MOST_VALUES} lists and objects")
+        raise NotJSON("more values than can be read")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -57,8 +62,13 @@ def loads(data: bytes) -> tuple[Any, bool]:
 
 
 def expands(data: bytes) -> bool:
-    """Tell whether JSON would take many times the memory of its bytes: it is hardly more than brackets."""
-    return len(data) > _FEW and data.count(b"[") + data.count(b"{") > _MOST_VALUES
+    """Tell whether JSON would take many times the memory of its bytes: it is hardly more than punctuation."""
+    size = len(data)
+    if size > _FEW and data.count(b"[") + data.count(b"{") > _MOST_VALUES:
+        return True
+    if size > 3 * _MOST_STRINGS and data.count(b'"') - data.count(rb"\"") > 2 * _MOST_STRINGS:
+        return True
+    return size > 2 * _MOST_ITEMS and data.count(b",") > _MOST_ITEMS
 
 
 def strict_loads(data: bytes) -> Any:

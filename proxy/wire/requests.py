@@ -117,7 +117,7 @@ def model_of(body: bytes) -> str | None:
 
 def _refuse_expansion(body: bytes) -> None:
     if expands(body):
-        raise InvalidRequest("The request body has more lists and objects than any request needs.")
+        raise InvalidRequest("The request body has more values than any request needs.")
 
 
 def _positive(value: Any) -> int:

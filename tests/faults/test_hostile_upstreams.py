@@ -129,9 +129,14 @@ async def test_answer_that_expands(talking, expanding):
         assert await get(client) == b"next"
 
 
-async def test_body_that_would_expand_when_it_is_read(talking):
-    """Lists and objects take many times the memory of their bytes."""
-    body = b'{"choices":[' + b"{}," * 1_000_000 + b"{}]}"
+@pytest.mark.parametrize(
+    ("value", "times"),
+    [(b"{}", 1_000_000), (b'"a"', 2_100_000), (b"1", 8_100_000)],
+    ids=["objects", "strings", "numbers"],
+)
+async def test_body_that_would_expand_when_it_is_read(talking, value, times):
+    """Short values take many times the memory of their bytes."""
+    body = b'{"choices":[' + (value + b",") * times + value + b"]}"
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     async with talking(answers(head, body), serves(NEXT)) as (_, client):
         await ASKS["whole"].ask(client)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.wire.codec import LEAST_LOGPROB, TEXT_KEYS, NotJSON, clean_text, dumps, loads, scrub
+from proxy.wire.codec import LEAST_LOGPROB, TEXT_KEYS, NotJSON, clean_text, dumps, expands, loads, scrub
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates, too
 TEXTS = st.text()
@@ -162,3 +162,18 @@ def leaves(value: Any) -> list[Any]:
     if isinstance(value, list):
         return [leaf for item in value for leaf in leaves(item)]
     return [value]
+
+
+@pytest.mark.parametrize(
+    ("value", "times", "too_many"),
+    [
+        (b"0.1234,", 2048 * 3072, False),
+        (rb'"{\"a\":1}",', 1_000_000, True),  # braces in a string count, too
+        (rb'"\"a\":1",', 1_900_000, False),
+        (b'"a",', 2_100_000, True),
+        (b"1,", 8_100_000, True),
+        (b"[],", 600_000, True),
+    ],
+)
+def test_what_would_take_many_times_its_memory(value: bytes, times: int, too_many: bool) -> None:
+    assert expands(b"[" + value * times + b"0]") is too_many
