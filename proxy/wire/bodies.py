@@ -42,6 +42,7 @@ def rewrite_body(
         return _rewritten(text, stream, plan), stream.repairs
     except UpstreamError as error:
         error.repairs = stream.repairs
+        reported.hide(error, plan.secrets)
         raise
 
 
@@ -91,7 +92,7 @@ def _read(body: bytes, stream: StreamState) -> tuple[Any, bool]:
         UpstreamError: it cannot be parsed, or should not, or is an error.
     """
     if codec.expands(body):
-        raise UpstreamMalformed("The upstream sent a body of more lists and objects than can be read.")
+        raise UpstreamMalformed("The upstream sent a body of more values than can be read.")
     parse = vectors.read if stream.request.endpoint is Endpoint.EMBEDDINGS else codec.loads
     try:
         value, rough = parse(body)

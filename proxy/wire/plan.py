@@ -1,7 +1,7 @@
 """Catalogue and switches, compiled: what runs on an upstream's answers, in order."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -93,6 +93,7 @@ class Plan:
         bodies: the repairs of each endpoint's whole bodies.
         on: the names of all that are on.
         missing_finish: what a clean end without finish reason and `[DONE]` is.
+        secrets: what an error must not repeat.
     """
 
     steps: Mapping[Endpoint, Steps]
@@ -100,6 +101,7 @@ class Plan:
     bodies: Mapping[Endpoint, BodySteps]
     on: frozenset[str]
     missing_finish: Literal["error", "stop"]
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 def run(steps: tuple[Step, ...], stream: StreamState, value: Any) -> bool:
@@ -163,6 +165,7 @@ def compile_plan(
     *,
     missing_finish: Literal["error", "stop"] = "error",
     repairs: tuple[Repair, ...] = ORDER,
+    secrets: tuple[str, ...] = (),
 ) -> Plan:
     """Compile a plan.
 
@@ -171,6 +174,7 @@ def compile_plan(
         missing_finish: what a clean end without finish reason and `[DONE]` is:
             an error, or (for servers that never finish) a `stop`.
         repairs: the catalogue, in the order of running.
+        secrets: what an error must not repeat, though the upstream does.
 
     Raises:
         KeyError: a switch names no repair, or one that cannot be switched off.
@@ -187,6 +191,7 @@ def compile_plan(
         bodies={endpoint: _body_steps(endpoint, chosen) for endpoint in Endpoint},
         on=frozenset(repair.name for repair in chosen),
         missing_finish=missing_finish,
+        secrets=secrets,
     )
 
 

@@ -6,9 +6,10 @@ errors are counted like every other deviation.
 
 import html
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
-from proxy.errors import UpstreamReported
+from proxy.errors import StraightwireError, UpstreamReported
 from proxy.wire.codec import NotJSON, clean_text, dumps, loads, scrub
 from proxy.wire.error_words import (
     ERROR_SIGNS,
@@ -19,6 +20,8 @@ from proxy.wire.error_words import (
     status_of_word,
 )
 
+#: Stands where a secret stood.
+HIDDEN: Final = "[hidden]"
 MAX_MESSAGE: Final = 4000
 MAX_PAGE: Final = 500
 #: How much of something unreadable an error quotes, in characters.
@@ -120,6 +123,17 @@ def _shaped(value: Any, status: int | None) -> tuple[UpstreamReported, list[str]
 _KEPT_EXTRAS: Final = frozenset(
     {"loading", "metadata", "status", "innererror", "details", "n_ctx", "n_prompt_tokens"}
 )
+
+
+def hide(error: StraightwireError, secrets: Iterable[str]) -> None:
+    """Take out of an error what it must not repeat: some servers name the key that they refuse."""
+    for secret in secrets:
+        error.args = tuple(str(word).replace(secret, HIDDEN) for word in error.args)
+        for name in ("type", "code", "param"):
+            if secret in (getattr(error, name) or ""):
+                setattr(error, name, getattr(error, name).replace(secret, HIDDEN))
+        if isinstance(error, UpstreamReported) and error.extra:
+            error.extra = loads(dumps(error.extra).replace(secret.encode(), HIDDEN.encode()))[0]
 
 
 def broken_json(text: str) -> str | None:

@@ -295,4 +295,5 @@ class StreamRewriter:
         self.ended = True
         self.failure = error
         forget_frames(error)
+        reported.hide(error, self._plan.secrets)
         self._writer.frames.append(encode(codec.dumps(error_body(error))))

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from proxy.server.app import Proxy
-from tests.scripted import EMPTY
+from tests.scripted import EMPTY, LAST_CHUNK, STREAM_HEAD, chunk
 from tests.server.running import configured, talking
-from tests.server.streams import PATH, QUESTION, WAYS, serves
+from tests.server.streams import PATH, QUESTION, ROLE, WAYS, error_of, serves
 
 KEY = "sk-alices-key"
 
@@ -144,6 +144,34 @@ async def test_key_that_the_upstream_repeats_in_its_error_is_hidden(stream):
 
     assert (head.status, error["code"]) == (401, "k")
     assert error["message"] == "Incorrect API key: [hidden]. Team tea"
+
+
+ECHO = b'{"error":{"message":"Bad key sk-the-upstreams-own","type":"x","code":"sk-the-upstreams-own",'
+ECHO += b'"metadata":{"raw":["sk-the-upstreams-own"]}}}'
+
+
+@pytest.mark.parametrize("begun", [b"", ROLE], ids=["at-first", "in-the-stream"])
+@pytest.mark.parametrize("said", [ECHO, b'{"sk-the-upstreams-own":'], ids=["error", "broken"])
+async def test_key_that_the_upstream_repeats_in_an_event_is_hidden(begun, said):
+    script = serves(STREAM_HEAD, chunk(begun + b"data: " + said + b"\n\n"), LAST_CHUNK)
+    async with talking(script, upstream_api_key="sk-the-upstreams-own") as (_, client):
+        await client.post(PATH, QUESTION)
+        error = error_of((await client.chunks())[-1]) if begun and await client.head() else None
+        error = error or (await client.error())[1]
+
+    assert "sk-the" not in json.dumps(error)
+    assert "[hidden]" in error["message"]
+    if said == ECHO:
+        assert (error["code"], error["metadata"]) == ("[hidden]", {"raw": ["[hidden]"]})
+
+
+async def test_key_that_the_upstream_repeats_in_a_body_of_success_is_hidden():
+    script = serves(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(ECHO), ECHO)
+    async with talking(script, upstream_api_key="sk-the-upstreams-own") as (_, client):
+        await client.post(PATH, QUESTION | {"stream": False})
+        _, error = await client.error()
+
+    assert error["message"] == "Bad key [hidden]"
 
 
 async def test_head_that_is_too_long_is_not_repeated():

@@ -45,10 +45,15 @@ def destination(name: str, configuration: Configuration) -> Destination:
     """Make the destination that the configuration calls `name`. To be called while the event loop runs."""
     settings, limits = configuration.upstreams[name], configuration.limits
     timeouts = settings.timeouts
+    upstream = Upstream(name, settings)
     return Destination(
-        Upstream(name, settings),
+        upstream,
         compile_translations(settings.dialect, settings.translations, settings.parameters),
-        compile_plan(configuration.repairs_of(name), missing_finish=settings.on_missing_finish),
+        compile_plan(
+            configuration.repairs_of(name),
+            missing_finish=settings.on_missing_finish,
+            secrets=upstream.secrets,
+        ),
         Patience(configuration.open_after, configuration.keep_alive, timeouts.first_byte, timeouts.idle),
         Bounds(limits.response_body, limits.event),
     )

@@ -14,10 +14,10 @@ from proxy.server.alarms import TimeLimit
 from proxy.server.upstreams.answer_heads import Head, fault_of
 from proxy.server.upstreams.locations import bring_home
 from proxy.wire.bodies import reported_error
+from proxy.wire.reported import HIDDEN
 
 #: What is read of an upstream's error, in bytes; what matters stands at its beginning.
 _ERROR_LIMIT: Final = 65536
-_HIDDEN: Final = b"[hidden]"
 
 
 class Taker(Protocol):
@@ -158,7 +158,7 @@ class Answer(ABC):
         except (UpstreamError, TimeoutError):
             pass  # the status, and what came of the reason, say more than that
         for secret in self._source.secrets:
-            body = body.replace(secret, _HIDDEN)
+            body = body.replace(secret, HIDDEN.encode())
         error, forms = reported_error(self.status, self.headers.get("Content-Type", ""), bytes(body))
         error.repairs = forms
         error.retry_after = self.headers.get("Retry-After")

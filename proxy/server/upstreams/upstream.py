@@ -47,6 +47,9 @@ class Upstream:
         name: its name in the configuration.
         settings: what the configuration says of it.
 
+    Attributes:
+        secrets: what it is shown, and nobody else.
+
     Raises:
         ConfigurationError: a certificate or key in them is none.
     """
@@ -57,7 +60,9 @@ class Upstream:
         self.host = URL(settings.base).authority
         secure = settings.base.startswith("https:")
         self._own_headers = _own_headers(settings)
-        source = Source(self.host, settings.base, settings.timeouts, _secrets(settings))
+        self.secrets = _secrets(settings)
+        shown = tuple(secret.encode() for secret in self.secrets)
+        source = Source(self.host, settings.base, settings.timeouts, shown)
         # Connecting, and waiting for a connection, are limited by the connector.
         timeout = aiohttp.ClientTimeout(total=None, sock_read=settings.timeouts.first_byte or None)
         kind = kind_of_connection()
@@ -188,8 +193,8 @@ def _own_headers(settings: schema.Upstream) -> Headers:
     return own
 
 
-def _secrets(settings: schema.Upstream) -> tuple[bytes, ...]:
+def _secrets(settings: schema.Upstream) -> tuple[str, ...]:
     """Return what is shown to the upstream and to nobody else; not what is too short to be a secret."""
     shown = [*settings.headers.values(), *([settings.api_key] if settings.api_key else [])]
     values = [each.get_secret_value() for each in shown]
-    return tuple(value.encode() for value in values if len(value) >= _SHORTEST_SECRET)
+    return tuple(value for value in values if len(value) >= _SHORTEST_SECRET)
