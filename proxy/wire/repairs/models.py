@@ -66,8 +66,8 @@ def incomplete_model(item: dict[str, Any], position: int, stream: StreamState) -
         raise UpstreamMalformed("The upstream showed a model without a name.")
     created = item.get("created")
     if type(created) is not int or created != seconds(created):
-        moment = seconds(created) or seconds(item.get("created_at"))
-        item["created"] = UNKNOWN_CREATED if moment is None else moment
+        told = (seconds(item.get(key)) for key in ("created", "created_at", "modified_at"))
+        item["created"] = next(filter(None, told), UNKNOWN_CREATED)
         outcome = REPAIRED
     if item.get("object") != "model":
         item["object"] = "model"
