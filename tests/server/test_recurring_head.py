@@ -194,7 +194,9 @@ async def test_each_other_head_after_one(monkeypatch, first):
     assert await outcomes(turns) == fast
 
 
-async def test_it_is_not_parsed_again(monkeypatch):
+@pytest.fixture
+def whole_bodies(monkeypatch) -> list[bytes]:
+    """The bodies that have come with a head that came before."""
     bodies: list[bytes] = []
 
     class Noted(WholeBody):
@@ -203,9 +205,30 @@ async def test_it_is_not_parsed_again(monkeypatch):
             super().__init__(data)
 
     monkeypatch.setattr(one_task, "WholeBody", Noted)
+    return bodies
+
+
+async def test_it_is_not_parsed_again(whole_bodies):
     await outcomes([Turn(with_body(HEADS["usual"], body), []) for body in BODIES])
 
-    assert bodies == [body for body in BODIES[1:] if body]
+    assert whole_bodies == [body for body in BODIES[1:] if body]
+
+
+async def test_head_in_pieces_is_parsed_and_the_next_need_not_be(whole_bodies):
+    data = with_body(HEADS["usual"], QUESTION)
+    end = len(data) - len(QUESTION)
+    for cuts in (
+        [1],
+        [end - 4],
+        [end - 3],
+        [end - 2],
+        [end - 1],
+        [end - 3, end - 2, end - 1],
+        [end - 1, end + 1],
+    ):
+        whole_bodies.clear()
+        await outcomes([Turn(data, []), Turn(data, cuts), Turn(data, [])])
+        assert whole_bodies == [QUESTION], cuts
 
 
 async def test_new_configuration_looks_at_it_anew():

@@ -34,12 +34,13 @@ def kind_of_connection() -> type[ClientConnection]:
 class OneTaskConnection(ClientConnection):
     """A connection whose requests are answered by the task that waits for them."""
 
-    __slots__ = ("_body", "_first_head", "_missing", "_read")
+    __slots__ = ("_body", "_first_head", "_missing", "_read", "_tail")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self._read = 0  # bytes, since the parser was last known to wait for the beginning of a request
-        self._first_head = 0  # bytes of these, up to the end of the first head
+        self._first_head = 0  # bytes of these, up to the end of the first head; 0: it has not come
+        self._tail = b""  # of what has come of that head, as far as it could belong to its end
         self._body: StreamReader = EMPTY_PAYLOAD  # of a request with a recurring head
         self._missing = 0  # bytes of it
 
@@ -67,12 +68,21 @@ class OneTaskConnection(ClientConnection):
         begins = not (self._read or self._messages)
         if self._parser is None and self.transport is not None:
             self._parser = self._new_parser()
-        if not self._read:
-            self._first_head = data.find(_HEAD_END) + len(_HEAD_END)
+        if not self._first_head:
+            self._seek_end_of_head(data)
         self._read += len(data)
         super().data_received(data)
         if begins and self._messages and isinstance(message := self._messages[0][0], RawRequestMessage):
             self.recurring = RecurringHead.of(data[: self._first_head], message)
+
+    def _seek_end_of_head(self, data: bytes) -> None:
+        seen = self._tail + data
+        end = seen.find(_HEAD_END)
+        if end < 0:
+            self._tail = seen[1 - len(_HEAD_END) :]
+        else:
+            self._first_head = self._read - len(self._tail) + end + len(_HEAD_END)
+            self._tail = b""
 
     def _take_request(self, head: RecurringHead, data: bytes) -> bool:
         """Take a request with that head, if it is one, and is waited for."""
@@ -150,7 +160,7 @@ class OneTaskConnection(ClientConnection):
         if not (self._force_close or body.is_eof()):
             await self._let_pass(body)
         if self._is_between(body):
-            self._read = 0
+            self._read = self._first_head = 0
         self._keepalive = bool(response.keep_alive)
         if self._force_close or self._close or not self._keepalive:
             return False
