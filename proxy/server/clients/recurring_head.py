@@ -1,7 +1,8 @@
 """The fast road past the parser: a head that has come before on its connection, byte for byte.
 
 A client that keeps its connection sends the same head with each request, but for the length of the body. What
-aiohttp's parser made of it, and what followed from it, holds for the next one, too.
+aiohttp's parser made of it, and what followed from it, holds for the next one, too. Where the head tells more
+of one request alone, as its id, it is parsed each time.
 """
 
 import re
@@ -12,7 +13,7 @@ from aiohttp import StreamReader
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from proxy.server.clients.headers import LENGTH
+from proxy.server.clients.headers import LENGTH, PASSING
 
 if TYPE_CHECKING:
     from proxy.server.clients.admission import Admission
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 #: Where a body's length stands. Ten digits are taken; a longer body takes the other road anyway.
 _LENGTH: Final = re.compile(rb"\r\n((?i:content-length)):[ \t]*([0-9]{1,10})(?=\r\n[^ \t])")
 _MOST_DIGITS: Final = 10
+#: What says something of one request alone: a head with such a field will not come again.
+_OF_ONE_REQUEST: Final = tuple(name for name in PASSING if name != LENGTH)
 #: The longest head that is remembered, in bytes.
 _LONGEST: Final = 4096
 #: The longest body that comes on this road, in bytes: far from where aiohttp would stop reading.
@@ -34,15 +37,14 @@ class RecurringHead:
         admission: what followed from it at the doors; None before.
     """
 
-    __slots__ = ("_after", "_before", "_digits", "_name", "admission", "message")
+    __slots__ = ("_begin", "_digits", "_name", "_rest", "admission", "message")
 
-    def __init__(self, before: bytes, name: bytes, digits: bytes, after: bytes, message: RawRequestMessage):
+    def __init__(self, head: bytes, length: re.Match[bytes], message: RawRequestMessage):
         self.message = message
         self.admission: Admission | None = None
-        self._before = before
-        self._name = name
-        self._digits = digits
-        self._after = after
+        self._name, self._digits = length.groups()
+        self._begin = length.start(2)  # of the digits
+        self._rest = head[: self._begin] + head[length.end() :]
 
     @classmethod
     def of(cls, head: bytes, message: RawRequestMessage) -> Self | None:
@@ -52,17 +54,19 @@ class RecurringHead:
             head: with its blank line.
             message: what aiohttp's parser made of it.
         """
-        length = _LENGTH.search(head)
+        fields = message.headers
         if (
-            length is None
-            or len(head) > _LONGEST
-            or message.headers.get(LENGTH) != length[2].decode()
+            len(head) > _LONGEST
+            or any(name in fields for name in _OF_ONE_REQUEST)
             or message.version != HttpVersion11
             or message.upgrade
             or message.chunked
         ):
             return None
-        return cls(head[: length.start(2)], length[1], length[2], head[length.end() :], message)
+        length = _LENGTH.search(head)
+        if length is None or fields.get(LENGTH) != length[2].decode():
+            return None
+        return cls(head, length, message)
 
     def read(self, data: bytes) -> tuple[RawRequestMessage, int, int] | None:
         """Return the request that begins with this head, where in `data` its body begins, and its length.
@@ -72,15 +76,15 @@ class RecurringHead:
         Returns:
             None: it begins with another one, or is nothing for this road.
         """
-        begin = len(self._before)
+        begin, rest = self._begin, self._rest
         end = data.find(b"\r", begin, begin + _MOST_DIGITS + 1)
         digits = data[begin:end]
-        body = end + len(self._after)
+        body = end + len(rest) - begin
         if (
             end < 0
             or not digits.isdigit()
             or not 0 < int(digits) <= _LARGEST_BODY
-            or not compare_digest(data[:begin] + data[end:body], self._before + self._after)
+            or not compare_digest(data[:begin] + data[end:body], rest)
         ):
             return None
         if digits != self._digits:
