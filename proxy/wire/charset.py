@@ -30,14 +30,48 @@ def to_utf8(body: bytes, content_type: str) -> bytes:
         return body
 
 
+def foreign_encoding(content_type: str) -> str:
+    """Return the encoding that a Content-Type names; "" where it is UTF-8, unknown, or that of events.
+
+    Events are UTF-8 by their standard, and where frameworks name another encoding, they do not mean it.
+    """
+    encoding = "" if "event-stream" in content_type.lower() else _named(content_type)
+    try:
+        known = codecs.lookup(encoding).name if encoding else "utf-8"
+        codecs.getincrementaldecoder(known)
+    except LookupError:
+        return ""
+    return "" if known == "utf-8" else known
+
+
+class Transcoder:
+    """Brings a body to UTF-8 as `to_utf8` does, but as it comes, cut anywhere.
+
+    Args:
+        encoding: from `foreign_encoding`, not "".
+    """
+
+    def __init__(self, encoding: str):
+        self._decoder = codecs.getincrementaldecoder(encoding)("replace")
+        self._undecided = "{".encode(encoding) == b"{"  # ASCII has come, which is UTF-8, too
+
+    def feed(self, data: bytes, *, final: bool = False) -> bytes:
+        """Take what one read brought; return what of it is whole, or all where it is the last."""
+        if self._undecided and not data.isascii():
+            self._undecided = False
+            if _is_utf8(data, final=final):
+                self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        return self._decoder.decode(data, final).encode("utf-8", "surrogateescape")
+
+
 def _named(content_type: str) -> str:
     _, _, charset = content_type.lower().partition("charset=")
     return charset.partition(";")[0].strip(" \"'")
 
 
-def _is_utf8(body: bytes) -> bool:
+def _is_utf8(body: bytes, *, final: bool = True) -> bool:
     try:
-        body.decode()
+        codecs.utf_8_decode(body, "strict", final)
     except UnicodeDecodeError:
         return False
     return True

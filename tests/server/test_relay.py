@@ -225,3 +225,55 @@ async def test_upstream_that_compresses_all_the_same_is_decoded_event_by_event(e
 
         assert "content-encoding" not in got.headers
         assert [first, *await client.chunks()] == WHOLE
+
+
+# JSON in the place of a stream, in another encoding
+
+
+ANSWER = '{"choices":[{"message":{"role":"assistant","content":"Größe: 日本"},"finish_reason":"stop"}]}'
+
+
+@pytest.mark.parametrize("cut", ["whole", "byte by byte"])
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("utf-16", "utf-16"),
+        ("UTF-16LE", "utf-16-le"),
+        ("gb18030", "gb18030"),
+        ("ISO-8859-1", "utf-8"),
+        ("x-nobody-knows", "utf-8"),
+    ],
+)
+async def test_json_in_another_encoding_becomes_a_stream(named, meant, cut):
+    body = ANSWER.encode(meant)
+    told = f"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset={named}\r\n".encode()
+    sent = [told + b"Content-Length: %d\r\n\r\n" % len(body) + body]
+    if cut == "byte by byte":
+        sent = [told + b"Transfer-Encoding: chunked\r\n\r\n"]
+        sent += [chunk(bytes([byte])) for byte in body] + [LAST_CHUNK]
+
+    async def script(talk: Talk) -> None:
+        await talk.receive()
+        for data in sent:
+            await talk.send(data)
+            await asyncio.sleep(0)
+
+    async with talking(script) as (_, client):
+        await client.post(PATH, QUESTION)
+        assert (await client.head()).status == 200
+        *frames, done = b"".join(await client.chunks()).split(b"\n\n")[:-1]
+
+    deltas = [json.loads(frame[6:])["choices"][0]["delta"] for frame in frames]
+    assert "".join(delta.get("content", "") for delta in deltas) == "Größe: 日本"
+    assert done + b"\n\n" == DONE
+
+
+async def test_json_in_latin_1_becomes_a_stream():
+    body = ANSWER.replace("日本", "m²").encode("latin-1")
+    told = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=ISO-8859-1\r\nContent-Length: %d\r\n\r\n"
+    )
+    async with talking(answers(told % len(body), body)) as (_, client):
+        await client.post(PATH, QUESTION)
+        assert (await client.head()).status == 200
+        assert "Größe: m²".encode() in b"".join(await client.chunks())

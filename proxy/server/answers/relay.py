@@ -19,9 +19,10 @@ from proxy.server.clients.client_connections import ClientConnection
 from proxy.server.clients.exchange import Exchange
 from proxy.server.clients.headers import asking_uncompressed, passing
 from proxy.server.stopping import stopped, was_cut_off
-from proxy.server.upstreams.answer import Answer
+from proxy.server.upstreams.answer import Answer, Taker
 from proxy.server.upstreams.answer_heads import Head
 from proxy.server.upstreams.upstream import Upstream
+from proxy.wire.charset import Transcoder
 from proxy.wire.rewriter import StreamRewriter
 from proxy.wire.shortcut import Shortcut
 
@@ -129,6 +130,9 @@ class StreamRelay:
         """Rewrite an answer that has come whole: it leaves in one write, too."""
         rewriter = self._rewriter
         self._stream.adopt(head)
+        if head.encoding:
+            self._note_encoding()
+            data = Transcoder(head.encoding).feed(data, final=True)
         frames = rewriter.receive_data(data)
         self._silence.note(frames, rewriter.events_in)
         if not rewriter.ended:
@@ -141,12 +145,19 @@ class StreamRelay:
         self._silence.listen(answer)
         if not 200 <= answer.status < 300:
             raise await answer.reported()
+        taker: Taker = self
+        if answer.head.encoding:
+            self._note_encoding()
+            taker = _Transcoding(self, answer.head.encoding)
         while not self._rewriter.ended:
-            await answer.forward(self)
+            await answer.forward(taker)
             if not answer.over:  # else head, frames and end leave in one write
                 await self._stream.settle()
         if self._rewriter.failure is None:
             answer.conclude()
+
+    def _note_encoding(self) -> None:
+        self._record.count(self._upstream.name, {"foreign-charset": 1})
 
     def _let_go(self) -> None:
         """Hold nothing any more of how the stream began: of those that last, thousands may be open."""
@@ -179,3 +190,20 @@ class StreamRelay:
         self._silence.note_event()
         self._stream.pass_on(chunk)
         return True
+
+
+class _Transcoding:
+    """Hands on to a relay, in UTF-8, what comes in another encoding: JSON that should have been a stream."""
+
+    def __init__(self, relay: StreamRelay, encoding: str):
+        self._relay = relay
+        self._transcoder = Transcoder(encoding)
+
+    def take(self, data: bytes) -> bool:
+        """Take the body as `StreamRelay.take` does; a character that is cut at its end is nothing."""
+        text = self._transcoder.feed(data)
+        return self._relay.take(text) if text or not data else True
+
+    def take_chunk(self, _data: bytes) -> bool:
+        """Leave every read to `take`."""
+        return False

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.server.clients.headers import OF_A_STREAM, in_lines, without_body
+from proxy.wire.charset import foreign_encoding
 
 #: RFC 9110, section 15.
 _ABOVE_EVERY_STATUS: Final = 600
@@ -41,15 +42,31 @@ class Head:
         headers: as they came, but that they send nobody to where only we can go.
     """
 
-    __slots__ = ("_lines_of_stream", "_of_stream", "_without_body", "headers", "reason", "status")
+    __slots__ = (
+        "_encoding",
+        "_lines_of_stream",
+        "_of_stream",
+        "_without_body",
+        "headers",
+        "reason",
+        "status",
+    )
 
     def __init__(self, status: int, reason: str | None, headers: Mapping[str, str]):
         self.status = status
         self.reason = reason
         self.headers = headers
+        self._encoding: str | None = None
         self._of_stream: Fields | None = None
         self._lines_of_stream: bytes | None = None
         self._without_body: Fields | None = None
+
+    @property
+    def encoding(self) -> str:
+        """Which the body's text is in, where that is not UTF-8; else ""."""
+        if self._encoding is None:
+            self._encoding = foreign_encoding(self.headers.get("Content-Type", ""))
+        return self._encoding
 
     @property
     def of_stream(self) -> Fields:
@@ -81,6 +98,7 @@ class Head:
         other = Head(self.status, self.reason, _replaced(self.headers, values))
         other._without_body = _replaced(self.without_body, values)
         other._of_stream = _replaced(self.of_stream, values)
+        other._encoding = self.encoding
         return other
 
 
