@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from aiohttp import web
+
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, PATIENCE, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, THREE, TWO
@@ -43,13 +45,45 @@ async def in_two_halves(talk: Talk) -> None:
     left.cancel()
 
 
-class Instance:
-    """One straightwire, on free ports, until its context ends."""
+async def taking(talk: Talk) -> None:
+    """Take a request, and answer nothing until the proxy leaves."""
+    await talk.receive()
+    talk.heard.set()
+    await soon(talk.reader.read())
 
-    def __init__(self, upstream: Scripted) -> None:
+
+class Echo:
+    """A server that sends back what comes over a WebSocket."""
+
+    async def __aenter__(self) -> Self:
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.WebSocketResponse:
+        conversation = web.WebSocketResponse()
+        await conversation.prepare(request)
+        async for message in conversation:
+            await conversation.send_str(message.data)
+        return conversation
+
+
+class Instance:
+    """One straightwire, on free ports, until its context ends. It tells its upstream its name."""
+
+    def __init__(self, upstream: Scripted | Echo, name: str = "nameless") -> None:
         self._environ = {name: value for name, value in os.environ.items() if "STRAIGHTWIRE" not in name} | {
             "STRAIGHTWIRE_UPSTREAM": upstream.url,
             "STRAIGHTWIRE_UPSTREAMS__DEFAULT__HEALTH__INTERVAL": "0",
+            "STRAIGHTWIRE_UPSTREAMS__DEFAULT__HEADERS": f"{{X-Instance: {name}}}",
+            "STRAIGHTWIRE_TRUSTED_PROXIES": "[127.0.0.0/8]",
             "STRAIGHTWIRE_LISTEN": "127.0.0.1:0",
             "STRAIGHTWIRE_ADMIN": "127.0.0.1:0",
             "STRAIGHTWIRE_LOG": "{format: json, output: stdout}",
@@ -133,11 +167,20 @@ class Balancer:
         await self._clients.aclose()
         os.kill(int((self._folder / "pid").read_text()), signal.SIGTERM)
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def asked(self) -> PlainClient:
+        """Ask for a stream, and return the client that did."""
+        client = await self._clients.enter_async_context(PlainClient(self.url))
+        await client.post(PATH, QUESTION, Content_Type="application/json")
+        return client
+
     async def stream(self, upstream: Scripted) -> Stream:
         """Ask for a stream, and read the first half of it."""
         before = len(upstream.talks)
-        client = await self._clients.enter_async_context(PlainClient(f"http://127.0.0.1:{self.port}"))
-        await client.post(PATH, QUESTION, Content_Type="application/json")
+        client = await self.asked()
         head = await client.head()
         assert head.status == 200
         came = b""

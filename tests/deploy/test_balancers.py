@@ -4,14 +4,28 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from proxy.config.schema import Limits, Timeouts
-from tests.deploy.fleet import AFTER, ROOT, Balancer, Instance, Stream, haproxy, in_two_halves, nginx, program
+from tests.deploy.fleet import (
+    AFTER,
+    ROOT,
+    Balancer,
+    Echo,
+    Instance,
+    Stream,
+    haproxy,
+    in_two_halves,
+    nginx,
+    program,
+    taking,
+)
 from tests.plain_client import PlainClient
 from tests.scripted import PATIENCE, Scripted, soon
 
@@ -21,16 +35,23 @@ pytestmark = pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {', '.join
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Scripted]:
-    async with Scripted(in_two_halves) as server:
+async def upstream(request) -> AsyncIterator[Scripted | Echo]:
+    start = getattr(request, "param", partial(Scripted, in_two_halves))
+    async with start() as server:
         yield server
+
+
+def before_the(start: Callable[[], Scripted | Echo]) -> pytest.MarkDecorator:
+    """Let a test have another upstream."""
+    return pytest.mark.parametrize("upstream", [start], indirect=True, ids=[""])
 
 
 @pytest.fixture
 async def instances(upstream) -> AsyncIterator[dict[str, Instance]]:
+    names = ("one", "two", "three")
     async with AsyncExitStack() as stack:
-        started = (stack.enter_async_context(Instance(upstream)) for _ in range(3))
-        yield dict(zip(("one", "two", "three"), await asyncio.gather(*started), strict=True))
+        started = (stack.enter_async_context(Instance(upstream, name)) for name in names)
+        yield dict(zip(names, await asyncio.gather(*started), strict=True))
 
 
 @pytest.fixture(params=BALANCERS)
@@ -105,6 +126,35 @@ async def test_the_streams_of_an_instance_that_dies_end_visibly_and_no_others(ba
     assert not rest.endswith(b"0\r\n\r\n"), "the end of a whole body"
     for stream in [*(stream for stream in streams if stream is not cut), *later]:
         assert await stream.rest() == AFTER
+
+
+@before_the(partial(Scripted, taking))
+async def test_a_request_that_an_instance_dies_over_is_asked_of_no_other(balancer, upstream, instances):
+    """It may be the second generation of the same answer, and paid for."""
+    client = await balancer.asked()
+    await soon(upstream.called.wait())
+    (talk,) = upstream.talks
+    await soon(talk.heard.wait())
+    await instances[talk.requests[0].headers["x-instance"]].end(signal.SIGKILL)
+    assert (await client.head()).status == 502
+    assert len(upstream.talks) == 1
+
+
+async def test_the_upstream_learns_who_asks(balancer, upstream):
+    """The balancer says whom it asks for, and the instance, which trusts it, who asked."""
+    stream = await balancer.stream(upstream)
+    assert stream.talk.requests[0].headers["x-forwarded-for"] == "127.0.0.1, 127.0.0.1"
+    assert await stream.rest() == AFTER
+
+
+@before_the(Echo)
+async def test_websockets_pass(balancer, upstream):
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"{balancer.url}/v1/realtime?model=m") as conversation,
+    ):
+        await conversation.send_str("one")
+        assert await soon(conversation.receive_str()) == "one"
 
 
 async def first_to_end(streams: list[Stream]) -> Stream:
