@@ -72,6 +72,29 @@ async def test_connection_on_which_the_end_does_not_follow_is_closed(more):
         assert await client.chunks() == WHOLE
 
 
+async def test_head_that_differs_in_what_is_this_answers_alone_is_known(monkeypatch):
+    added: list[bytes] = []
+    add = KnownHeads.add
+
+    def noting(heads: KnownHeads, raw: bytes, head: Head) -> None:
+        added.append(raw)
+        add(heads, raw, head)
+
+    async def script(talk: Talk) -> None:
+        for count in range(3):
+            await talk.receive()
+            fields = b"\r\nDate: %d\r\nX-Envoy-Upstream-Service-Time: %d\r\nCF-RAY: %x\r\n\r\n"
+            head = STREAM_HEAD.replace(b"\r\n\r\n", fields % (count, count + 7, count + 99))
+            await talk.send(head, chunk(b"first"), LAST_CHUNK)
+
+    monkeypatch.setattr(KnownHeads, "add", noting)
+    async with Scripted(script) as server, asking(server) as upstream:
+        for _ in range(3):
+            assert await post(upstream) == b"first"
+
+    assert len(added) == 1
+
+
 async def test_request_that_is_withdrawn_as_its_answer_comes_harms_nobody(monkeypatch):
     """By the time that its task hears of it, the connection serves another request."""
     get = KnownHeads.get

@@ -73,6 +73,8 @@ async def test_head_that_differs_in_one_byte_is_another():
 OF_ONE_ANSWER = {
     "another-time": [b"Date: Tue, 24 Nov 2026 20:00:0%d GMT" % second for second in range(4)],
     "another-id": [b"X-Correlation-ID: %x\r\ndate:  now" % (count + 99) for count in range(4)],
+    "another-count": [b"X-RateLimit-Remaining: %d\r\nopenai-processing-ms: 7" % count for count in range(4)],
+    "for-a-gateway": [b"X-Accel-Buffering: %b" % word for word in (b"yes", b"no", b"yes", b"perhaps")],
     "twice": [b"Date: %d\r\nDate: %d" % (count, count + 1) for count in range(4)],
     "folded": [b"Date: %d\r\n more" % count for count in range(4)],
     "hidden": [b"Connection: Date\r\nDate: %d" % count for count in range(4)],

@@ -18,9 +18,10 @@ _CONTROL: Final = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 _DECODED_BY_AIOHTTP: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 #: Most servers have one or two heads for their streams, and a new one each second where it tells the time.
 _MOST_KNOWN: Final = 8
-#: Fields that say something of this answer alone, and nothing of its form.
+#: Fields that say something of this answer alone, and nothing of its form. `X-Accel-…` is not among them: a
+#: stream has its own.
 _OF_ONE_ANSWER: Final = re.compile(
-    rb"\r\n((?i:date|x-request-id|x-correlation-id|openai-processing-ms)):"
+    rb"\r\n((?i:date|age|request-id|traceparent|server-timing|cf-ray|openai-[\w-]+|x-(?!accel-)[\w-]+)):"
     rb"[ \t]*([!-~](?:[ -~]*[!-~])?)(?=\r\n[^ \t])"
 )
 #: The longest head that is remembered, in bytes.
