@@ -237,22 +237,17 @@ class StreamRewriter:
     def _end_unmarked(self) -> None:
         """The body ended properly, and there was no `[DONE]`."""
         choices = self._stream.choices
+        stray = self._decoder.stray if self._decoder else b""
         if self._endings.all_finished or (self._stream.whole and self._intake.events == 1 and choices):
             self._end_well()
-        elif astray := self._astray():
-            self._fail(astray)
+        elif stray and (said := stray.decode("utf-8", "replace").strip()):
+            self._fail(self._stream.counted(*reported.from_text(said)))
         elif not choices:
             self._fail(UpstreamTruncated("The upstream ended its answer without having sent anything."))
         elif self._plan.missing_finish == "stop" and not self._endings.calls_open:
             self._end_well()
         else:
             self._fail(UpstreamTruncated("The upstream ended its answer before it was finished."))
-
-    def _astray(self) -> UpstreamError | None:
-        """Return as an error what came as text outside of events, if anything did."""
-        stray = self._decoder.stray if self._decoder else b""
-        said = stray.decode("utf-8", "replace").strip()
-        return self._stream.counted(*reported.from_text(said)) if said else None
 
     def _end_broken(self, error: UpstreamError | Stopped) -> None:
         """The body broke off. It is whole all the same if every choice had finished, and stayed so."""
@@ -265,8 +260,10 @@ class StreamRewriter:
 
     def _end_marked(self) -> None:
         """`[DONE]` has come: the choices are over, and the stream but for usage that may still follow."""
-        if not self._stream.choices and (astray := self._astray()):
-            raise astray
+        stream, decoder = self._stream, self._decoder
+        if not stream.choices and ("foreign-event" in stream.repairs or (decoder and decoder.stray.strip())):
+            self._end_unmarked()  # something was said, but no answer
+            return
         self._endings.finish()
         if "usage-after-done" in self._plan.on and self._endings.awaits_usage:
             self.done = True
