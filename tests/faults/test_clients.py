@@ -10,7 +10,7 @@ from tests.faults.asking import ASKS, NEXT, get
 from tests.faults.upstreams import left
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Script, Talk, chunk, soon
-from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, event, serves
+from tests.server.streams import DONE, PATH, QUESTION, ROLE, STOP, WHOLE, answers, event, serves
 
 LONG = event("x" * 16_000)
 #: More than what sockets and buffers from the upstream to a client that does not read may hold.
@@ -189,9 +189,13 @@ async def test_connection_that_is_kept_is_closed_in_the_end(talking):
         assert await client.closed() == b""
 
 
+@pytest.mark.parametrize("earlier", [0, 2], ids=["first", "again"])
 @pytest.mark.parametrize("path", [PATH.encode(), b"/v1/files"], ids=["read", "passed"])
-async def test_body_that_does_not_come_is_refused(talking, path):
+async def test_body_that_does_not_come_is_refused(talking, path, earlier):
     async with talking(serves(NEXT), clients={"idle": "200ms"}) as (_, client):
+        for _ in range(earlier):
+            await client.send(BEGUN % path + b"}".rjust(98))
+            await client.body(await client.head())
         await client.send(BEGUN % path)
         head, error = await client.error()
 
@@ -236,15 +240,16 @@ async def test_request_that_trickles_is_not_waited_for(talking, begun, again):
 
 
 async def test_body_that_comes_slowly_is_taken(talking, clock):
-    async with talking(serves(STREAM), clients={"idle": "5s"}) as (upstream, client):
+    async with talking(answers(STREAM), clients={"idle": "5s"}) as (upstream, client):
         head, _, body = post().partition(b"\r\n\r\n")
-        await client.send(head + b"\r\n\r\n")
-        for byte in body:
-            await client.send(bytes([byte]))
-            clock.advance(1)
-        await client.head()
-        assert await client.chunks() == WHOLE
-        assert upstream.requests[0].body == BODY
+        for _ in range(3):
+            await client.send(head + b"\r\n\r\n")
+            for byte in body:
+                await client.send(bytes([byte]))
+                clock.advance(1)
+            await client.head()
+            assert await client.chunks() == WHOLE
+        assert [request.body for request in upstream.requests] == [BODY] * 3
 
 
 async def test_no_limit_is_no_limit(talking, clock):

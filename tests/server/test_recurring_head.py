@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from proxy.server.clients import one_task
-from proxy.server.clients.recurring_head import WholeBody
+from proxy.server.clients.recurring_head import ShortBody
 from tests.plain_client import PlainClient
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk
 from tests.server.running import configured, running
@@ -199,12 +199,13 @@ def whole_bodies(monkeypatch) -> list[bytes]:
     """The bodies that have come with a head that came before."""
     bodies: list[bytes] = []
 
-    class Noted(WholeBody):
-        def __init__(self, data: bytes):
-            bodies.append(data)
-            super().__init__(data)
+    class Noted(ShortBody):
+        def __init__(self, loop: asyncio.AbstractEventLoop, data: bytes, missing: int):
+            super().__init__(loop, data, missing)
+            if not missing:
+                bodies.append(data)
 
-    monkeypatch.setattr(one_task, "WholeBody", Noted)
+    monkeypatch.setattr(one_task, "ShortBody", Noted)
     return bodies
 
 

@@ -26,23 +26,10 @@ async def incoming(request: Exchange) -> AsyncIterator[bytes]:
         RequestTimedOut: it stopped coming.
     """
     await _ask_for(request)
-    content, patience = request.content, request.patience
-    silence = Alarm(partial(content.set_exception, TimeoutError()))
+    silence = Alarm(partial(request.content.set_exception, TimeoutError()))
     try:
-        while True:
-            if patience and not content.is_eof():
-                silence.set(request.now() + patience)
-            data = await content.readany()
-            silence.set(math.inf)  # whoever takes the data may take his time
-            if not data:
-                return
+        while data := await _arriving(request, silence):
             yield data
-    except TimeoutError:
-        request.protocol.close()  # when it is answered, without waiting for the rest once more
-        request.content.feed_eof()
-        raise RequestTimedOut(f"Nothing came of the request's body for {patience:g} s.") from None
-    except (HttpProcessingError, web.RequestPayloadError) as error:
-        raise InvalidRequest("The request's body is not proper HTTP: its chunks are broken.") from error
     finally:
         silence.stop()
 
@@ -70,12 +57,34 @@ async def read_whole(request: Exchange, limit: int) -> bytes:
         return whole
     if 0 < limit < (request.content_length or 0):
         raise _too_large(limit)
-    body = bytearray()
-    async for data in incoming(request):
-        body += data
-        if 0 < limit < len(body):
-            raise _too_large(limit)
+    await _ask_for(request)
+    body, silence = bytearray(), request.alarm
+    silence.ring = partial(content.set_exception, TimeoutError())
+    try:
+        while not content.at_eof() and (data := await _arriving(request, silence)):
+            body += data
+            if 0 < limit < len(body):
+                raise _too_large(limit)
+    finally:
+        silence.rest()
     return bytes(body)
+
+
+async def _arriving(request: Exchange, silence: Alarm) -> bytes:
+    """Return what comes next of a body, b"" at its end; raise what `incoming` does."""
+    content, patience = request.content, request.patience
+    try:
+        if patience and not content.is_eof():
+            silence.set(request.now() + patience)
+        data = await content.readany()
+    except TimeoutError:
+        request.protocol.close()  # when it is answered, without waiting for the rest once more
+        content.feed_eof()
+        raise RequestTimedOut(f"Nothing came of the request's body for {patience:g} s.") from None
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        raise InvalidRequest("The request's body is not proper HTTP: its chunks are broken.") from error
+    silence.set(math.inf)  # whoever takes the data may take his time
+    return data
 
 
 async def _ask_for(request: Exchange) -> None:

@@ -14,12 +14,11 @@ from typing import Any, Final
 import aiohttp
 from aiohttp import StreamReader, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage, StreamWriter
-from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestPayloadError
 
 from proxy.server.clients.client_connections import Answer, ClientConnection, ClientServer
 from proxy.server.clients.exchange import Exchange
-from proxy.server.clients.recurring_head import RecurringHead, WholeBody
+from proxy.server.clients.recurring_head import RecurringHead, ShortBody
 
 #: How the versions of aiohttp begin whose server has been seen to work with this module.
 TRIED: Final = ("3.14.",)
@@ -34,22 +33,21 @@ def kind_of_connection() -> type[ClientConnection]:
 class OneTaskConnection(ClientConnection):
     """A connection whose requests are answered by the task that waits for them."""
 
-    __slots__ = ("_body", "_first_head", "_missing", "_read", "_tail")
+    __slots__ = ("_body", "_first_head", "_read", "_tail")
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
         self._read = 0  # bytes, since the parser was last known to wait for the beginning of a request
         self._first_head = 0  # bytes of these, up to the end of the first head; 0: it has not come
         self._tail = b""  # of what has come of that head, as far as it could belong to its end
-        self._body: StreamReader = EMPTY_PAYLOAD  # of a request with a recurring head
-        self._missing = 0  # bytes of it
+        self._body: ShortBody | None = None  # of a request with a recurring head, while it is not whole
 
     def data_received(self, data: bytes) -> None:
         """Take bytes: a request that begins as the last one did, or whatever the parser makes of them."""
         if self._force_close or self._close:
             return
-        if self._missing:
-            data = self._take_body(data)
+        if self._body is not None:
+            data = self._take_body(self._body, data)
             if not data:
                 return
         elif not self._read and self.recurring is not None and self._take_request(self.recurring, data):
@@ -90,27 +88,23 @@ class OneTaskConnection(ClientConnection):
         if waiter is None or waiter.done() or (found := head.read(data)) is None:
             return False
         message, start, length = found
-        come = len(data) - start
-        if come > length:
+        missing = start + length - len(data)
+        if missing < 0:
             return False  # more than a request
-        if come == length:
-            self._messages.append((message, WholeBody(data[start:])))
-        else:
-            self._body, self._missing = StreamReader(self, self._read_bufsize, loop=self._loop), length
-            self._messages.append((message, self._body))
-            self._take_body(data[start:])
+        body = ShortBody(self._loop, data[start:], missing)
+        self._messages.append((message, body))
+        if missing:
+            self._body = body
         waiter.set_result(None)
         return True
 
-    def _take_body(self, data: bytes) -> bytes:
+    def _take_body(self, body: ShortBody, data: bytes) -> bytes:
         """Take more of the body of such a request; return what comes after it."""
-        body, rest = self._body, data[self._missing :]
-        body.feed_data(data[: self._missing])
-        self._missing -= min(len(data), self._missing)
-        if not self._missing:
-            self._body = EMPTY_PAYLOAD
-            body.feed_eof()
-        return rest
+        missing = body.missing
+        body.feed_data(data[:missing])
+        if not body.missing:
+            self._body = None
+        return data[missing:]
 
     async def start(self) -> None:
         """Answer requests until the connection ends."""

@@ -5,6 +5,7 @@ aiohttp's parser made of it, and what followed from it, holds for the next one, 
 of one request alone, as its id, it is parsed each time.
 """
 
+import asyncio
 import re
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, Self
@@ -100,43 +101,72 @@ class RecurringHead:
         self._digits = digits
 
 
-class WholeBody(StreamReader):
-    """The body of a request that has come with its head: nothing has to be waited for.
+class ShortBody(StreamReader):
+    """The body of such a request. It is too short to be held up, and has often come whole with the head.
 
     Args:
-        data: all of it.
+        loop: in which it is read.
+        data: what has come of it.
+        missing: bytes that have not.
+
+    Attributes:
+        missing: the same.
     """
 
-    __slots__ = ("_data",)
+    __slots__ = ("_data", "missing")
 
-    def __init__(self, data: bytes):
-        # Instead of aiohttp's, which is made for what is still to come.
+    def __init__(self, loop: asyncio.AbstractEventLoop, data: bytes, missing: int):
+        # Instead of aiohttp's, which is made for bodies of any length.
+        self.missing = missing
+        self.total_bytes = len(data)
         self._data = data
         self._exception = None
-        self.total_bytes = len(data)
+        self._loop = loop
+        self._waiter = None
 
-    def is_eof(self) -> bool:
-        """Tell that all of it has come."""
-        return True
+    def feed_data(self, data: bytes, size: int = 0) -> bool:
+        """Take more of it; return False, as nothing has to wait for its reader."""
+        self.missing -= len(data)
+        self.total_bytes += len(data)
+        self._data += data
+        self._wake_up()
+        return False
 
-    def at_eof(self) -> bool:
-        """Tell whether all of it has been read."""
-        return not self._data
+    def feed_eof(self) -> None:
+        """Take it for whole."""
+        self.missing = 0
+        self._wake_up()
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """Have whoever reads it get an exception from now on."""
         self._exception = exc
+        self._wake_up()
 
-    def feed_eof(self) -> None:
-        """Do nothing: it has its end."""
+    def is_eof(self) -> bool:
+        """Tell whether all of it has come."""
+        return not self.missing
+
+    def at_eof(self) -> bool:
+        """Tell whether all of it has been read."""
+        return not (self.missing or self._data)
 
     def read_nowait(self, n: int = -1) -> bytes:
-        """Return all of it; b"" from the second time on."""
+        """Return what has come and has not been read."""
         if self._exception is not None:
             raise self._exception
         data, self._data = self._data, b""
         return data
 
     async def readany(self) -> bytes:
-        """Do as `read_nowait`."""
+        """Do so as soon as anything has come; b"" at the end."""
+        if self.missing and not self._data and self._exception is None:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         return self.read_nowait()
+
+    def _wake_up(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
