@@ -20,6 +20,10 @@ MESSAGE_KEYS: Final = (
     "base_resp",
 )
 ERROR_SIGNS: Final = ("detail", "message", "errors", *MESSAGE_KEYS[4:8], "msg", "error_type")
+#: Messages of gateways that report no error.
+NO_ERRORS: Final = frozenset(
+    {"ok", "success", "succeeded", "ping", "pong", "heartbeat", "keepalive", "processing"}
+)
 STATUS_KEYS: Final = ("code", "status", "status_code", "statusCode", "http_status")
 OWN_KEYS: Final = frozenset({"message", "type", "param", "code"})
 #: Statuses of the types and codes that servers give, for an error that comes without one: OpenAI's and

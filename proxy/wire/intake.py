@@ -12,7 +12,12 @@ from proxy.wire.requests import Endpoint
 from proxy.wire.sse import Event
 
 #: What servers send as data to keep a connection open.
-KEEP_ALIVES: Final = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"keep alive", b"heartbeat"})
+#: Words that say no more than that a server lives, without what may stand around or between them.
+_KEEP_ALIVES: Final = frozenset(
+    {b"ping", b"pong", b"keepalive", b"heartbeat", b"processing", b"openrouterprocessing"}
+)
+_AROUND: Final = b" \t[]<>()\"'*#:.-"
+_BETWEEN: Final = b" -_"
 WHOLE_CHAT: Final = "chat.completion"
 #: Where a choice keeps what it says.
 SAYING: Final = frozenset({"message", "delta", "text"})
@@ -101,6 +106,8 @@ class Intake:
             stream.count("concatenated-json")
             for item in value:
                 self._object(item, None)
+        elif isinstance(value, str) and _is_keep_alive(value.encode("utf-8", "replace")):
+            stream.count("comment-as-data")
         elif isinstance(value, str) and value.strip():
             raise self._text(value)
         else:
@@ -142,7 +149,7 @@ class Intake:
                 self._stream.count("bare-done")
             self.events += 1
             return True
-        elif word[:1] == b":" or word.lower() in KEEP_ALIVES:
+        elif _is_keep_alive(word):
             self._stream.count("comment-as-data")
         else:
             pieces = framing.split(word)
@@ -168,6 +175,10 @@ class Intake:
         if isinstance(value, dict | list):
             return self._stream.counted(*reported.from_value(value))
         return self._stream.counted(*reported.from_text(data.decode("utf-8", "replace")))
+
+
+def _is_keep_alive(word: bytes) -> bool:
+    return word[:1] == b":" or word.strip(_AROUND).lower().translate(None, _BETWEEN) in _KEEP_ALIVES
 
 
 def _choices(choices: Any) -> list[Any]:

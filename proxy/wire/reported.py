@@ -14,6 +14,7 @@ from proxy.wire.codec import NotJSON, clean_text, dumps, loads, scrub
 from proxy.wire.error_words import (
     ERROR_SIGNS,
     MESSAGE_KEYS,
+    NO_ERRORS,
     OWN_KEYS,
     PHRASES,
     STATUS_KEYS,
@@ -54,8 +55,12 @@ def is_error(value: dict[str, Any]) -> bool:
         return True  # an error that is empty is one all the same
     if choices is not None:
         return False
-    signs = any(isinstance(value.get(key), str | list) for key in ERROR_SIGNS)
+    signs = any(isinstance(sign := value.get(key), str | list) and not _is_well(sign) for key in ERROR_SIGNS)
     return signs or any(_http_error(value.get(key)) for key in STATUS_KEYS) or _base_error(value)
+
+
+def _is_well(sign: str | list[Any]) -> bool:
+    return isinstance(sign, str) and sign.strip().lower() in NO_ERRORS
 
 
 def _stated(value: dict[str, Any], choices: Any) -> Any:

@@ -75,7 +75,7 @@ REPAIRS = (
     _framing(
         "comment-as-data",
         summary="Drop keep-alives that were sent as data.",
-        wrong="data: : OPENROUTER PROCESSING · data: ping",
+        wrong="data: : OPENROUTER PROCESSING · data: ping · data: [KEEPALIVE]",
         right="nothing",
         breaks="openai-node, openai-python: a parse error at the first keep-alive",
         sources=("mnfst/llm-gateway#2053",),
