@@ -47,7 +47,8 @@ async def read_whole(request: Exchange, limit: int) -> bytes:
         RequestTimedOut: it stopped coming.
         UnsupportedEncoding: it is compressed; unpacked, it could be of any size.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    encoding = request.headers.get("Content-Encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise UnsupportedEncoding("A request body cannot be compressed here. Send it as it is.")
     content = request.content
     if content.is_eof() and content.exception() is None:

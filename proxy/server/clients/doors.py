@@ -34,6 +34,9 @@ class Doors:
     Args:
         configuration: the keys and limits in it.
         places: counts the requests inside.
+
+    Attributes:
+        mark: completes the head of a response, whatever it is; given the request and the response.
     """
 
     def __init__(self, configuration: Configuration, places: Places):
@@ -42,6 +45,7 @@ class Doors:
         self._patience = configuration.clients.idle
         self._places = places
         self._cors = Cors(configuration.cors.origins)
+        self.mark = self._cors.mark
         self._forwarding = Forwarding(configuration.trusted_proxies)
 
     def let_in(self, request: Exchange) -> web.Response | None:
@@ -78,10 +82,6 @@ class Doors:
         """Make room for another, where a request that has been answered had been let in."""
         if request.inside:
             self._places.leave()
-
-    def mark(self, request: Exchange, response: web.StreamResponse) -> None:
-        """Complete the head of a response, whatever it is."""
-        self._cors.mark(request, response)
 
     def _admission(self, request: Exchange) -> Admission:
         """Return what follows from a head, which is the one before on its connection, as like as not."""

@@ -1,7 +1,7 @@
 """A client's request, from its head to the end of its answer: one object for all that is known of it."""
 
 import asyncio
-import secrets
+import os
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -68,7 +68,7 @@ class Exchange(web.BaseRequest):
     def __init__(self, *arguments: Any, complete: Complete):
         super().__init__(*arguments)
         self._complete = complete
-        drawn = secrets.token_bytes(2 * _DRAWN).hex()
+        drawn = os.urandom(2 * _DRAWN).hex()
         self.token = drawn[2 * _DRAWN :]
         given = self._headers.get(REQUEST_ID)
         self.record = Record(
