@@ -25,13 +25,13 @@ from proxy.wire.plan import Plan
 from proxy.wire.report import StreamReport
 from proxy.wire.requests import Request
 from proxy.wire.shortcut import Shortcut, find
-from proxy.wire.splice import Splice
+from proxy.wire.splice import Splice, are_alike
 from proxy.wire.sse import BOM, Event, encode
 
 DONE_FRAME: Final = encode(framing.DONE)
 DEFAULT_EVENT_LIMIT: Final = 1024 * 1024
-#: Events of the shortest answers: a role, a word, the finish. What learns from events comes after them.
-FEW: Final = 3
+#: After how many events it pays to learn from one where none had to be repaired; else it does at once.
+FEW: Final = 2
 
 
 class StreamRewriter:
@@ -58,11 +58,11 @@ class StreamRewriter:
         "_endings",
         "_first",
         "_intake",
+        "_last",
         "_limit",
         "_plan",
         "_shortcut",
         "_splice",
-        "_splices",
         "_stream",
         "_writer",
         "done",
@@ -90,8 +90,8 @@ class StreamRewriter:
         self._writer = FrameWriter(self._stream)
         self._endings = Endings(self._stream, plan, self._writer)
         self._intake = Intake(self._stream, ChunkMachine(self._stream, plan, self._writer, self._endings))
-        self._splices = splice  # once there have been some events; short answers end before
-        self._splice: Splice | None = None
+        self._splice: Splice | None = None  # until two events look alike
+        self._last = b"" if splice else None  # the data of the event before, until then
         self._shortcut: Shortcut | None = None  # past the splice, as long as nothing else comes
         self._decoder: framing.TolerantDecoder | framing.JSONDecoder | None = None
         self._first = b""  # until it shows what kind of body this is
@@ -202,8 +202,10 @@ class StreamRewriter:
         if self.ended or self.done:
             self._late_event(event)
             return
-        if self._splices and self._intake.events > FEW:
-            self._splices, self._splice = False, Splice(self._stream, self._intake, self._writer)
+        if self._last is not None:
+            last, self._last = self._last, event.data
+            if (self._stream.repairs or self._intake.events >= FEW) and are_alike(last, event.data):
+                self._last, self._splice = None, Splice(self._stream, self._intake, self._writer)
         try:
             if (self._splice or self._intake).receive(event):
                 self._end_marked()
@@ -211,12 +213,10 @@ class StreamRewriter:
             self._fail(error)
 
     def _late_event(self, event: Event) -> None:
-        if self.failure is not None:
-            return
         if self.done and self._endings.take_late_usage(event.data):
             self._stream.count("usage-after-done")
             self._close()
-        else:
+        elif self.failure is None:
             done = framing.says_done(event.data)
             self._stream.count("repeated-done" if done else "data-after-done")
 

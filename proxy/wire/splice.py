@@ -41,6 +41,13 @@ FIELD: Final = 6
 MAX_PAUSE: Final = 64
 #: How many bytes at their ends tell, at no cost, most events that are not alike: the last of a choice is not.
 TAIL: Final = 4
+#: An event that is shorter than the last by more bytes is mostly the end of a choice, which says nothing.
+SHORTER: Final = 32
+
+
+def are_alike(last: bytes, coming: bytes) -> bool:
+    """The data of two events looks alike, from afar: there may be something to learn."""
+    return last[-TAIL:] == coming[-TAIL:] and len(last) - len(coming) <= SHORTER
 
 
 class Seam(NamedTuple):
@@ -187,7 +194,7 @@ class Splice:
         """Learn from a sample how to take the event that comes after it; None where they are not alike."""
         self._sample = None
         event, frame, before, remembers = sample
-        if event.data[-TAIL:] != coming.data[-TAIL:]:
+        if not are_alike(event.data, coming.data):
             return None
         self._rest, self._pause = self._pause, min(2 * self._pause + 1, MAX_PAUSE)
         said = self._said(event.data)

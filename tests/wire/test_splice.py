@@ -146,6 +146,13 @@ def test_like_events_are_not_parsed(form: str, request_: Request, parsed: list[b
     frames, _ = play(request_, filled(form, *[b" %d" % n for n in range(100)]), splice=True)
 
     assert sum(len(step[0]) for step in frames) >= 100
+    assert len(parsed) < 5
+
+
+def test_texts_of_very_different_length_are_alike_all_the_same(parsed: list[bytes]) -> None:
+    form, _ = FORMS["OpenAI"]
+    play(CHAT, filled(form, *[b"word" * (1 + 30 * (n % 2)) for n in range(100)]), splice=True)
+
     assert len(parsed) < 6
 
 
@@ -239,8 +246,8 @@ def test_a_stream_may_change_its_form() -> None:
         assert_same(CHAT, [*first, *second, *first, *second])
 
 
-def studies(monkeypatch: pytest.MonkeyPatch, form: str) -> int:
-    """How often, in a thousand events of this form, one is read to learn from it."""
+def studies(monkeypatch: pytest.MonkeyPatch, events: list[str]) -> int:
+    """How often one of these events is read to learn from it."""
     studied: list[bytes] = []
 
     def noting(data: bytes) -> object:
@@ -250,7 +257,7 @@ def studies(monkeypatch: pytest.MonkeyPatch, form: str) -> int:
     monkeypatch.setattr(
         splice, "orjson", SimpleNamespace(loads=noting, JSONDecodeError=orjson.JSONDecodeError)
     )
-    play(CHAT, [(form % n).encode() for n in range(1000)], splice=True)
+    play(CHAT, [event.encode() for event in events], splice=True)
     return len(studied)
 
 
@@ -259,10 +266,20 @@ def test_a_stream_whose_events_are_never_alike_is_not_studied_each_time(
 ) -> None:
     form = 'data: {"place":%d,"choices":[{"delta":{"content":"a"}}]}\n\n'
 
-    assert 0 < studies(monkeypatch, form) < 100
+    assert 0 < studies(monkeypatch, [form % n for n in range(1000)]) < 100
 
 
 def test_what_ends_otherwise_than_the_event_before_it_is_not_studied(monkeypatch: pytest.MonkeyPatch) -> None:
     form = 'data: {"choices":[{"delta":{"content":"a"}}],"place":%d}\n\n'
 
-    assert studies(monkeypatch, form) == 0
+    assert studies(monkeypatch, [form % n for n in range(1000)]) == 0
+
+
+def test_what_is_much_shorter_than_the_event_before_it_is_not_studied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    word = 'data: {"choices":[{"delta":{"content":"%s"}}],"usage":null}\n\n'
+    finish = 'data: {"choices":[{"finish_reason":"stop"}],"usage":null}\n\n'
+
+    assert studies(monkeypatch, [word % "one", word % ("word" * 9), finish]) == 0
+    assert studies(monkeypatch, [word % "one", word % ("word" * 9), word % ("word" * 8)]) > 0
