@@ -146,7 +146,7 @@ class ClientConnection(web.RequestHandler):
         """Tell whether the last bytes were of a head, which is not yet whole."""
         if self._messages or self._upgraded or self._payload_parser is not None:
             return False
-        return self._current_request is None or self._current_request.content.is_eof()
+        return self.body.is_eof()  # also where it has been answered, and the rest is only read past
 
     def _refuse_head(self) -> None:
         """Have a head refused, as aiohttp does with one that it cannot read."""
