@@ -13,7 +13,7 @@ from proxy.server.upstreams.upstream_connection import Connection
 from proxy.wire.rewriter import StreamRewriter
 from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import talking
-from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, event, held_back, serves
+from tests.server.streams import DONE, ONE, PATH, QUESTION, ROLE, STOP, WHOLE, event, held_back, serves, stays
 from tests.server.test_leaving import TOO_MUCH
 from tests.server.test_upstream import asking, post
 
@@ -70,6 +70,15 @@ async def test_connection_on_which_the_end_does_not_follow_is_closed(more):
         await client.post(PATH, QUESTION)
         await client.head()
         assert await client.chunks() == WHOLE
+
+
+async def test_connection_on_which_nothing_follows_is_closed_after_a_moment(clock):
+    async with talking(stays(STREAM_HEAD, *map(chunk, WHOLE))) as (upstream, client):
+        await client.post(PATH, QUESTION)
+        await client.head()
+        assert await client.chunks() == WHOLE
+        clock.advance(2)
+        await soon(upstream.talks[0].gone.wait())
 
 
 async def test_head_that_differs_in_what_is_this_answers_alone_is_known(monkeypatch):
