@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from proxy.errors import StraightwireError, UpstreamReported
-from proxy.wire.codec import NotJSON, clean_text, dumps, loads, scrub
+from proxy.wire.codec import REPLACEMENT, NotJSON, clean_text, dumps, loads, scrub
 from proxy.wire.error_words import (
     ERROR_SIGNS,
     MESSAGE_KEYS,
@@ -55,12 +55,9 @@ def is_error(value: dict[str, Any]) -> bool:
         return True  # an error that is empty is one all the same
     if choices is not None:
         return False
-    signs = any(isinstance(sign := value.get(key), str | list) and not _is_well(sign) for key in ERROR_SIGNS)
+    words = [sign for key in ERROR_SIGNS if isinstance(sign := value.get(key), str | list)]
+    signs = any(isinstance(word, list) or word.strip().lower() not in NO_ERRORS for word in words)
     return signs or any(_http_error(value.get(key)) for key in STATUS_KEYS) or _base_error(value)
-
-
-def _is_well(sign: str | list[Any]) -> bool:
-    return isinstance(sign, str) and sign.strip().lower() in NO_ERRORS
 
 
 def _stated(value: dict[str, Any], choices: Any) -> Any:
@@ -286,6 +283,10 @@ def _page(text: str, status: int | None) -> str:
 
 
 def _presentable(message: str, status: int | None) -> str:
+    if message.count(REPLACEMENT) > max(8, len(message) // 8):
+        return (
+            f"The upstream answered {status or 'the request'} with bytes that are no text: compressed ones?"
+        )
     return clean_text(message).strip()[:MAX_MESSAGE] or _no_message(status)
 
 
