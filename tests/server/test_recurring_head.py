@@ -14,7 +14,7 @@ import pytest
 from proxy.server.clients import one_task
 from proxy.server.clients.recurring_head import ShortBody
 from tests.plain_client import PlainClient
-from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk
+from tests.scripted import LAST_CHUNK, STREAM_HEAD, Scripted, Talk, chunk, soon
 from tests.server.running import configured, running
 from tests.server.streams import PATH, WHOLE
 
@@ -230,6 +230,46 @@ async def test_head_in_pieces_is_parsed_and_the_next_need_not_be(whole_bodies):
         whole_bodies.clear()
         await outcomes([Turn(data, []), Turn(data, cuts), Turn(data, [])])
         assert whole_bodies == [QUESTION], cuts
+
+
+async def waits(talk: Talk) -> None:
+    """Answer every request with a stream, once the test says so."""
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            await talk.receive()
+            await talk.send(STREAM_HEAD)
+            talk.heard.set()
+            await soon(talk.go.wait())
+            talk.go.clear()
+            await talk.send(chunk(b"".join(WHOLE)), LAST_CHUNK)
+
+
+@pytest.mark.parametrize("come", [3, len(QUESTION), len(QUESTION) + 3, len(QUESTION) + 4])
+async def test_part_of_the_next_head_that_comes_during_an_answer_is_not_taken_for_one(come):
+    whole = with_body(HEADS["usual"], QUESTION)
+    early, late = whole[:come], whole[come:]
+    async with (
+        Scripted(waits) as upstream,
+        running(upstream, **KEYS) as proxy,
+        PlainClient(proxy.url) as beside,
+        PlainClient(proxy.url) as client,
+    ):
+        for sent, while_it_is_answered in [(whole, b""), (whole, early), (late, b"")]:
+            await client.send(sent)
+            await soon(upstream.called.wait())
+            (talk,) = upstream.talks
+            await soon(talk.heard.wait())
+            talk.heard.clear()
+            await Conversation(client, beside).say(Turn(while_it_is_answered, [], 0))
+            talk.go.set()
+            assert (await client.head()).status == 200
+            assert b"".join(await client.chunks()) == b"".join(WHOLE)
+
+        await client.send(late)  # would be one more, if that were a head
+        assert (await client.error())[0].status == 400
+        assert await client.closed() == b""
+
+    assert [request.body for request in upstream.requests] == [QUESTION] * 3
 
 
 async def test_new_configuration_looks_at_it_anew():

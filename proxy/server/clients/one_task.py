@@ -37,7 +37,7 @@ class OneTaskConnection(ClientConnection):
 
     def __init__(self, server: ClientServer, **options: Any):
         super().__init__(server, **options)
-        self._read = 0  # bytes, since the parser was last known to wait for the beginning of a request
+        self._read = 0  # bytes, since the beginning of a request was last known to be next
         self._first_head = 0  # bytes of these, up to the end of the first head; 0: it has not come
         self._tail = b""  # of what has come of that head, as far as it could belong to its end
         self._body: ShortBody | None = None  # of a request with a recurring head, while it is not whole
@@ -95,6 +95,7 @@ class OneTaskConnection(ClientConnection):
         self._messages.append((message, body))
         if missing:
             self._body = body
+        self._read, self._first_head = start + length, start  # of which the parser gets nothing
         waiter.set_result(None)
         return True
 
@@ -179,8 +180,7 @@ class OneTaskConnection(ClientConnection):
 
     def _is_between(self, body: StreamReader) -> bool:
         """Tell whether all that has been read is one request, of which this is the body."""
-        parsed = self._first_head + body.total_bytes if self._read else 0  # nothing of one that recurs
-        return not self._messages and body.is_eof() and self._read == parsed
+        return not self._messages and body.is_eof() and self._read == self._first_head + body.total_bytes
 
     def _new_parser(self) -> HttpRequestParser:
         return HttpRequestParser(
