@@ -37,12 +37,12 @@ def ours(garbage):
 
 @asynccontextmanager
 async def alone(proxy):
-    """Connect a client; at the end all has ended that runs for it."""
-    before = tasks_of_the_proxy()
+    """Connect a client; at the end all has ended that runs for it, and nobody knows it any more."""
+    before, others = tasks_of_the_proxy(), set(proxy._server.connections)
     async with PlainClient(proxy.url) as client:
         yield client
     async with asyncio.timeout(PATIENCE):
-        while tasks_of_the_proxy() - before:  # noqa: ASYNC110 - there is no event of that
+        while tasks_of_the_proxy() - before or set(proxy._server.connections) - others:  # noqa: ASYNC110 - there is no event of that
             await asyncio.sleep(0)
 
 
@@ -108,6 +108,26 @@ async def test_client_that_leaves_leaves_no_cycle_behind(begun, garbage):
             if begun:
                 await client.head()
                 await client.chunk()
+            await client.leave()
+        gc.collect()
+        assert ours(garbage) == []
+
+
+async def test_client_that_leaves_in_the_middle_of_its_next_body_leaves_no_cycle_behind(garbage):
+    body = json.dumps(QUESTION).encode()
+    request = f"POST {PATH} HTTP/1.1\r\nHost: proxy.test\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    async with (
+        Scripted(serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK)) as upstream,
+        running(upstream) as proxy,
+        PlainClient(proxy.url) as beside,
+    ):
+        async with alone(proxy) as client:
+            await client.send(request + body)
+            await client.head()
+            await client.chunks()
+            await client.send(request + body[:9])
+            await beside.request("OPTIONS", "*")
+            await beside.error()
             await client.leave()
         gc.collect()
         assert ours(garbage) == []
