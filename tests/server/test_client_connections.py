@@ -78,7 +78,8 @@ async def test_body_whose_chunks_break_is_refused_by_whoever_reads_it(path):
     assert "secret" not in log.getvalue()
 
 
-async def test_body_of_a_later_request_whose_chunks_break():
+@pytest.mark.parametrize("come", [b"", chunk(b"{}")], ids=["first", "second"])
+async def test_body_of_a_later_request_whose_chunks_break(come):
     async def script(talk: Talk) -> None:
         await talk.receive()
         await soon(talk.go.wait())
@@ -87,14 +88,16 @@ async def test_body_of_a_later_request_whose_chunks_break():
     async with Scripted(script) as upstream, running(upstream) as proxy, PlainClient(proxy.url) as client:
         await client.request("GET", "/x")
         await soon(upstream.called.wait())
-        await client.send(CHUNKED % PATH.encode() + chunk(b"{}"))
+        await client.send(CHUNKED % PATH.encode() + come)
         await all_has_been_parsed(proxy.url)
         await client.send(b"zz\r\n")
         await all_has_been_parsed(proxy.url)
         upstream.talks[0].go.set()
 
         assert (await client.head()).status == 200
-        assert (await client.error())[0].status == 400
+        head, error = await client.error()
+        assert head.status == 400
+        assert "chunks are broken" in error["message"]
         await client.closed()
 
 

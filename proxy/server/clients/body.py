@@ -62,7 +62,7 @@ async def read_whole(request: Exchange, limit: int) -> bytes:
     body, silence = bytearray(), request.alarm
     silence.ring = partial(content.set_exception, TimeoutError())
     try:
-        while not content.at_eof() and (data := await _arriving(request, silence)):
+        while data := await _arriving(request, silence):
             body += data
             if 0 < limit < len(body):
                 raise _too_large(limit)
