@@ -25,7 +25,9 @@ _QUESTIONS: Final = 3
 _NOT_HERE: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
-def bind(host: str, port: int, *, path: Path | None = None, shared: bool = False) -> list[socket.socket]:
+def bind(
+    host: str, port: int, *, path: Path | None = None, shared: bool = False, listening: bool = True
+) -> list[socket.socket]:
     """Return sockets that listen: one for each address that the host stands for.
 
     Args:
@@ -34,12 +36,15 @@ def bind(host: str, port: int, *, path: Path | None = None, shared: bool = False
         path: a unix socket, in the place of host and port.
         shared: others of this user may listen at the same address, if they say so, too; the kernel gives each
             of them its share of the connections (SO_REUSEPORT, socket(7)).
+        listening: already. Else they hold the address and get no connections until `serve` has them listen.
 
     Raises:
         CannotListen: the address is taken, or not this machine's.
     """
     try:
-        return [_bind_path(path)] if path is not None else _bind_addresses(host, port, shared=shared)
+        if path is not None:
+            return [_bind_path(path)]
+        return _bind_addresses(host, port, shared=shared, listening=listening)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         raise CannotListen(f"cannot listen on {path or f'{host}:{port}'}: {reason}") from error
@@ -77,11 +82,14 @@ class SharedAddress:
     def sockets(self, number: int) -> list[socket.socket]:
         """Return those of a worker.
 
+        Where they had been released, the new ones do not listen yet: what came to them would be lost if the
+        worker failed again. It has them listen once it serves.
+
         Raises:
             CannotListen: they had been released, and the address is taken now.
         """
         if number not in self._sockets:
-            self._sockets[number] = self._bind()
+            self._sockets[number] = self._bind(listening=False)
         return self._sockets[number]
 
     def release(self, number: int) -> None:
@@ -98,8 +106,8 @@ class SharedAddress:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
-    def _bind(self) -> list[socket.socket]:
-        return bind(self._host, self._port, shared=True)
+    def _bind(self, *, listening: bool = True) -> list[socket.socket]:
+        return bind(self._host, self._port, shared=True, listening=listening)
 
 
 def bound_silence(sockets: Sequence[socket.socket], seconds: float) -> None:
@@ -128,7 +136,7 @@ def bound_silence(sockets: Sequence[socket.socket], seconds: float) -> None:
 async def serve(
     runner: web.BaseRunner, sockets: Sequence[socket.socket], context: ssl.SSLContext | None = None
 ) -> None:
-    """Serve on sockets that listen; they belong to the runner then.
+    """Serve on sockets that listen, or do from now on; they belong to the runner then.
 
     Args:
         runner: runs what answers.
@@ -148,7 +156,7 @@ def url_of(address: Any, scheme: str = "http") -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _bind_addresses(host: str, port: int, *, shared: bool) -> list[socket.socket]:
+def _bind_addresses(host: str, port: int, *, shared: bool, listening: bool) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     refused: OSError | None = None
     for family, _, _, _, address in socket.getaddrinfo(
@@ -156,7 +164,7 @@ def _bind_addresses(host: str, port: int, *, shared: bool) -> list[socket.socket
     ):
         place = address[0], sockets[0].getsockname()[1] if sockets else port, *address[2:]
         try:
-            sockets.append(socket.create_server(place, family=family, backlog=_BACKLOG, reuse_port=shared))
+            sockets.append(_bound(family, place, shared=shared, listening=listening))
         except OSError as error:
             refused = error
             if error.errno not in _NOT_HERE:
@@ -166,6 +174,27 @@ def _bind_addresses(host: str, port: int, *, shared: bool) -> list[socket.socket
             listener.close()
         raise refused
     return sockets
+
+
+def _bound(
+    family: socket.AddressFamily, place: tuple[Any, ...], *, shared: bool, listening: bool
+) -> socket.socket:
+    """Do what `socket.create_server` does, which always listens."""
+    bound = socket.socket(family)
+    try:
+        if os.name == "posix":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(place)
+        if listening:
+            bound.listen(_BACKLOG)
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _bind_path(path: Path) -> socket.socket:

@@ -199,10 +199,11 @@ async def test_worker_that_is_told_to_end_lets_its_streams_end_and_is_replaced_a
 async def test_others_take_all_connections_while_a_worker_does_not_start(tmp_path):
     broken = tmp_path / "broken"
     (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
+        "import os, sys, time\n"
         "words = sys.orig_argv\n"
         f"if 'proxy.server.processes.worker' in words and os.path.exists({str(broken)!r}):\n"
         "    if words[words.index('proxy.server.processes.worker') + 1] == '2':\n"
+        "        time.sleep(0.2)\n"  # while it starts, connections come
         "        os._exit(7)\n"
     )
     async with (
@@ -214,7 +215,8 @@ async def test_others_take_all_connections_while_a_worker_does_not_start(tmp_pat
         await served.line("worker ended", worker=2, reason="killed by SIGKILL")
         failed = await served.line("worker ended", worker=2)
         assert failed["reason"] == "worker 2 cannot start: ended with exit status 7"
-        for _ in range(16):
+        tried_again = asyncio.create_task(served.lines("worker ended", 2))
+        while not tried_again.done():
             await answered(served)
         broken.unlink()
         await served.line("worker started", worker=2)
