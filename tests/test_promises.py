@@ -112,6 +112,7 @@ def test_it_serves_without_root_writing_and_connections_of_its_own():
         assert set(seen("".join(lines) + rest)) == {
             *("resolves '127.0.0.1'", "binds ('127.0.0.1', 0)"),  # to listen
             f"connects {(host, port)!r}",
+            "writes '/proc/self/fd/2'",  # no file: its log, a pipe that is opened once more
         }
     finally:
         for started in (demo, process):
