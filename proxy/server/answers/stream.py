@@ -177,12 +177,12 @@ class ClientStream:
             response.force_close()
             response.headers["Connection"] = "close"
         request.begin(response)
-        begun = b"HTTP/1.1 200 OK\r\n" if self._chunked else b"HTTP/1.0 200 OK\r\n"
+        status = b"HTTP/1.1 200 OK\r\n" if self._chunked else b"HTTP/1.0 200 OK\r\n"
         ours = f"{REQUEST_ID}: {request.record.request_id}\r\n"
         if "Date" not in head.of_stream:
             ours += f"Date: {rfc822_formatted_time()}\r\n"
         kept, self._kept = self._kept, b""
-        begun += b"%b%b\r\n%b" % (response.written(), ours.encode(), kept)
+        begun = b"".join((status, response.written(), ours.encode(), b"\r\n", kept))
         self._in_chunks = self._chunked
         request.writer.output_size = len(begun)  # aiohttp has to know that something has been sent
         self._send(begun)
