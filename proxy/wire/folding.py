@@ -52,7 +52,7 @@ class Folding:
         for choice in chunk["choices"]:
             folded = self._folded.setdefault(_index(choice), Folded())
             for key, value in choice.items():
-                if key == "delta":
+                if key == "delta" and self._is_chat:
                     _add_delta(folded, value)
                 elif key in ("text", "logprobs"):
                     _merge(folded.choice, {key: value})
@@ -82,7 +82,7 @@ class Folding:
 def _add_delta(folded: Folded, delta: dict[str, Any]) -> None:
     for key, value in delta.items():
         if key == "tool_calls":
-            for fragment in value:
+            for fragment in value or ():
                 call = folded.calls.setdefault(_index(fragment), {})
                 _merge(call, {name: item for name, item in fragment.items() if name != "index"})
         elif key != "role":

@@ -165,6 +165,24 @@ def test_unknown_keys_are_kept_at_every_level() -> None:
     assert "obfuscation" not in body
 
 
+@pytest.mark.parametrize("delta", ["Hi", {"tool_calls": None}, {"content": "Hi"}], ids=str)
+def test_a_completion_may_have_a_delta_that_means_nothing(delta: Any) -> None:
+    choice = {"index": 0, "text": "Hi", "delta": delta, "finish_reason": "stop"}
+    request = Request(Endpoint.COMPLETIONS, model="m")
+    body, _ = fold(b"data: " + orjson.dumps({"choices": [choice]}) + b"\n\ndata: [DONE]\n\n", request)
+
+    assert body["choices"][0]["text"] == "Hi"
+    assert body["choices"][0]["delta"] == delta
+
+
+def test_calls_may_be_null_where_that_is_left_as_it_is() -> None:
+    folder = StreamFolder(CHAT, ORIGIN, compile_plan({"empty-tool-calls": False}))
+    folder.receive_data(chunk({"role": "assistant", "content": "Hi", "tool_calls": None}))
+    folder.receive_data(chunk({}, "stop") + b"data: [DONE]\n\n")
+
+    assert orjson.loads(folder.receive_eof())["choices"][0]["message"]["content"] == "Hi"
+
+
 def test_deeply_nested_extras_do_not_stop_it() -> None:
     deep: Any = "x"
     for _ in range(100):
