@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import socket
+import subprocess
+import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -113,3 +115,30 @@ async def test_lines_that_are_lost_are_counted_in_their_place(reader):
     assert lost["lines"] == written - len(numbers) > 0
     assert told[-1] == lost
     assert lost["level"] == "error"
+
+
+ENDS = """
+import asyncio, sys
+from proxy.server.operator import outlet
+
+outlet._LAST_WORDS = 20.0
+
+async def write():
+    for number in range(5000):
+        outlet.outlet(sys.stdout).msg(b"%d" % number + b" " * 100)
+
+asyncio.run(write())
+print("written", file=sys.stderr)
+"""
+
+
+async def test_what_is_kept_at_the_end_is_written_for_a_slow_reader():
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ENDS, stdout=subprocess.PIPE, stderr=subprocess.PIPE, limit=2**10
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert await soon(process.stderr.readline()) == b"written\n"
+    lines = (await soon(process.stdout.read())).splitlines()
+    assert [int(line) for line in lines] == list(range(5000))
+    assert await soon(process.wait()) == 0
