@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import resource
 import socket
 import subprocess
 import sys
@@ -94,6 +95,22 @@ async def test_flags_that_others_share_stay_as_they_are(reader):
     outlet(reader.stream).msg(b"end")
     assert os.get_blocking(reader.stream.fileno())
     assert await reader.read() == [b"end"]
+
+
+async def test_full_disk_gets_every_line_when_it_has_room_again(tmp_path):
+    lines = [b"%d %b" % (number, b"y" * 100) for number in range(9)]
+    with (tmp_path / "log").open("w") as stream:
+        way = outlet(stream)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (250, before[1]))  # in the middle of a line
+        try:
+            for line in lines:
+                way.msg(line)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert (tmp_path / "log").stat().st_size == 250
+        way.msg(b"end")
+    assert (tmp_path / "log").read_bytes().splitlines() == [*lines, b"end"]
 
 
 async def test_lines_that_are_lost_are_counted_in_their_place(reader):

@@ -136,7 +136,7 @@ def tell_not_reloaded(log: FilteringBoundLogger, error: Exception) -> None:
 
 
 def _tell_loss(log: FilteringBoundLogger, lines: int) -> None:
-    log.error("lines lost", lines=lines, reason="Nobody has read the log for too long.")
+    log.error("lines lost", lines=lines, reason="Nobody has taken them for too long.")
 
 
 def _tell_upstreams(log: FilteringBoundLogger, configuration: Configuration) -> None:

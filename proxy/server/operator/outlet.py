@@ -1,12 +1,13 @@
 """Where the lines of the log go, without waiting for whoever reads them.
 
 A pipe whose reader stands still must not make the proxy stand still, with all of its streams. What the pipe
-does not take is kept, and written when it takes more; what is more than can be kept is lost, and a line in
-its place tells how much that was.
+does not take, or a disk that is full, is kept, and written when it takes more; what is more than can be kept
+is lost, and a line in its place tells how much that was.
 """
 
 import asyncio
 import atexit
+import errno
 import os
 import select
 import socket
@@ -25,6 +26,8 @@ from typing import Final, TextIO
 _MOST_KEPT: Final = 2**20
 #: What a pipe takes in one piece or not at all, so that lines of several workers are not mixed (pipe(7)).
 _PIECE: Final = select.PIPE_BUF
+#: What a file says that takes nothing now, and perhaps later: a slow reader's, or one on a full disk.
+_FULL: Final = frozenset({errno.EAGAIN, errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 #: Seconds for a slow reader to take what is kept, when the process ends.
 _LAST_WORDS: Final = 1.0
 
@@ -73,11 +76,10 @@ class Outlet:
             OSError: nobody will ever read it.
         """
         line += b"\n"
+        if self._kept and self._waiting is None:
+            self._write_on()
         if not self._kept:
-            try:
-                written = self._write(line)
-            except BlockingIOError:
-                written = 0
+            written = self._written(line)
             if written == len(line):
                 return
             line = line[written:]
@@ -91,7 +93,7 @@ class Outlet:
         until = time.monotonic() + seconds
         there = select.poll()
         there.register(self._descriptor, select.POLLOUT)
-        while self._kept and there.poll(max(0.0, until - time.monotonic()) * 1000):
+        while self._kept and (left := until - time.monotonic()) > 0 and there.poll(left * 1000):
             self._write_on()
 
     def _keep(self, line: bytes) -> None:
@@ -102,7 +104,8 @@ class Outlet:
         self._kept.append(line)
         self._size += len(line)
         if self._waiting is None or self._waiting.is_closed():
-            with suppress(RuntimeError):  # no event loop runs, or not yet; the next line has another try
+            # There may be no event loop yet, and for a disk none can wait: the next line has another try.
+            with suppress(RuntimeError, PermissionError):
                 loop = asyncio.get_running_loop()
                 loop.add_writer(self._descriptor, self._write_on)
                 self._waiting = loop
@@ -112,15 +115,25 @@ class Outlet:
         with self._lock:
             try:
                 while self._kept:
-                    self._drop(self._write(self._next_piece()))
-            except BlockingIOError:
-                return
+                    written = self._written(self._next_piece())
+                    if not written:
+                        return
+                    self._drop(written)
             except OSError:  # nobody will ever read it
                 self._drop(self._size)
             if self._waiting is not None and not self._waiting.is_closed():
                 self._waiting.remove_writer(self._descriptor)
             self._waiting = None
             self._tell_what_was_lost()
+
+    def _written(self, data: bytes) -> int:
+        """Write what the file takes now; return how much that was, in bytes."""
+        try:
+            return self._write(data)
+        except OSError as error:
+            if error.errno in _FULL:
+                return 0
+            raise
 
     def _next_piece(self) -> bytes:
         """Return as many whole lines as can be written in one piece, one at least."""
