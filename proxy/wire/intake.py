@@ -78,7 +78,11 @@ class Intake:
 
     def _object(self, value: dict[str, Any], data: bytes | None) -> None:
         """Take a JSON object: an error, a chunk, or something of the upstream's own."""
-        stream = self._stream
+        stream, machine = self._stream, self._machine
+        if data is not None and machine.glances and "choices" in value and machine.forward(value, data):
+            self.events += 1
+            stream.whole = False
+            return
         if reported.is_error(value):
             self.events += 1
             if value.get("choices"):
@@ -87,7 +91,7 @@ class Intake:
         if "choices" in value or isinstance(value.get("usage"), dict):
             self.events += 1
             stream.whole = self.events == 1 and self._is_whole(value)
-            self._machine.receive(value, data)
+            machine.receive(value, data)
         else:
             stream.count("foreign-event")
 

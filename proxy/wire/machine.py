@@ -31,13 +31,16 @@ WEIGHT: Final = {"stop": 0, "tool_calls": 1, "function_call": 1, "length": 2, "c
 
 
 class ChunkMachine:
-    """Turns the chunks of one stream into frames, which go to the writer."""
+    """Turns the chunks of one stream into frames, which go to the writer.
+
+    Attributes:
+        glances: it is worth while to try `forward` first.
+    """
 
     __slots__ = (
         "_calls",
         "_calls_allowed",
         "_endings",
-        "_glances",
         "_is_chat",
         "_no_usage",
         "_plan",
@@ -45,6 +48,7 @@ class ChunkMachine:
         "_steps",
         "_stream",
         "_writer",
+        "glances",
     )
 
     def __init__(self, stream: StreamState, plan: Plan, writer: FrameWriter, endings: Endings) -> None:
@@ -55,11 +59,31 @@ class ChunkMachine:
         self._is_chat = stream.is_chat
         self._several = request.choices > 1
         self._calls_allowed = request.tools is not None or request.functions
-        self._glances = plan.watchful[request.endpoint] and not (self._several or self._calls_allowed)
+        self.glances = plan.watchful[request.endpoint] and not (self._several or self._calls_allowed)
         self._no_usage = None if request.include_usage else MISSING  # what a chunk with choices has
         self._writer = writer
         self._endings = endings
         self._calls: CallMachine | None = None  # before the first
+
+    def forward(self, chunk: Chunk, data: bytes) -> bool:
+        """Let a chunk leave as it came, if a glance tells that nothing is wrong in it.
+
+        Returns:
+            Whether it was so. If not, nothing of the chunk has been taken.
+        """
+        stream = self._stream
+        if not right.is_right(chunk, stream, self._no_usage):
+            self.glances = False  # who errs in one chunk errs in most
+            return False
+        choice, state = chunk["choices"][0], stream.choice(0)
+        if choice["finish_reason"] is None:
+            state.hear(choice["delta"])
+            state.phase = STREAMING
+            self._writer.chunk(chunk, data)
+        else:
+            self._settle(choice, state)
+            self._endings.hold(chunk, data)
+        return True
 
     def receive(self, chunk: Chunk, data: bytes | None) -> None:
         """Take one chunk.
@@ -73,11 +97,6 @@ class ChunkMachine:
             UpstreamError: it cannot be understood, or means failure.
         """
         steps, stream = self._steps, self._stream
-        if self._glances and data is not None:
-            if right.is_right(chunk, stream, self._no_usage):
-                self._forward(chunk, data)
-                return
-            self._glances = False  # who errs in one chunk errs in most
         changed = data is None
         if steps.shape:
             changed |= run(steps.shape, stream, chunk)
@@ -105,17 +124,6 @@ class ChunkMachine:
         if outcome is not DROPPED:
             leave = self._endings.hold if choice.get("finish_reason") else self._writer.chunk
             leave(chunk, None if changed or outcome else data)
-
-    def _forward(self, chunk: Chunk, data: bytes) -> None:
-        """Let a chunk leave in which nothing is wrong."""
-        choice, state = chunk["choices"][0], self._stream.choice(0)
-        if choice["finish_reason"] is None:
-            state.hear(choice["delta"])
-            state.phase = STREAMING
-            self._writer.chunk(chunk, data)
-        else:
-            self._settle(choice, state)
-            self._endings.hold(chunk, data)
 
     def _usage(self, chunk: Chunk, usage: Any) -> bool:
         """Keep the usage that a chunk with choices reports, and clear it away."""
