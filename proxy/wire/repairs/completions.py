@@ -12,18 +12,20 @@ from proxy.wire.repairs.shape import choices_of
     watches="delta",
     basis=FORM,
     endpoints=COMPLETIONS,
-    wrong='"choices":[{"index":0,"delta":{"content":" two"}}]',
+    wrong='"choices":[{"index":0,"delta":{"content":" two"}}] · "delta":" two"',
     right='"choices":[{"index":0,"text":" two"}]',
     breaks="every completions client: the text is not seen",
     sources=("inferred: a chat answer behind the completions path",),
 )
 def delta_instead_of_text(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Put a completion's `delta.content` or `message.content` into `text`."""
+    """Put what a completion says in `delta` or `message` into `text`."""
     outcome = KEPT
     for choice in choices_of(chunk):
         for key in ("delta", "message"):
-            if choice.get("text") is None and isinstance(choice.get(key), dict):
-                choice["text"] = choice.pop(key).get("content") or ""
+            said = choice.get(key)
+            if choice.get("text") is None and isinstance(said, dict | str):
+                choice["text"] = said if isinstance(said, str) else said.get("content") or ""
+                del choice[key]
                 outcome = REPAIRED
     return outcome
 
