@@ -86,6 +86,7 @@ def test_what_is_counted_is_what_the_lines_say(way: bytes, deviations: dict[str,
         assert seen["deviations"] == decoder.deviations
 
 
+@pytest.mark.sweep
 @both
 @way_of
 def test_every_value_after_every_other(
@@ -97,6 +98,7 @@ def test_every_value_after_every_other(
         assert_same(kind, [b"".join(pieces)])
 
 
+@pytest.mark.sweep
 @both
 @way_of
 def test_every_cut_of_a_long_read(kind: type[QuickDecoder], way: bytes, deviations: dict[str, int]) -> None:
@@ -105,6 +107,7 @@ def test_every_cut_of_a_long_read(kind: type[QuickDecoder], way: bytes, deviatio
         assert_same(kind, [stream, stream[:place], stream[place:], stream])
 
 
+@pytest.mark.sweep
 @both
 @way_of
 def test_every_limit(kind: type[QuickDecoder], way: bytes, deviations: dict[str, int]) -> None:
@@ -133,6 +136,7 @@ def test_ways_by_turns(kind: type[QuickDecoder]) -> None:
         assert_same(kind, [b"".join(pieces * 2)])
 
 
+@pytest.mark.sweep
 @both
 @settings(max_examples=300)
 @given(
