@@ -32,6 +32,8 @@ DONE_FRAME: Final = encode(framing.DONE)
 DEFAULT_EVENT_LIMIT: Final = 1024 * 1024
 #: After how many events it pays to learn from one where none had to be repaired; else it does at once.
 FEW: Final = 2
+_NOTHING: Final = "The upstream ended its answer without having sent anything."
+_ONLY_FOREIGN: Final = "The upstream sent events, but no chunk of an answer. Is its API like OpenAI's?"
 
 
 class StreamRewriter:
@@ -243,7 +245,8 @@ class StreamRewriter:
         elif stray and (said := stray.decode("utf-8", "replace").strip()):
             self._fail(self._stream.counted(*reported.from_text(said)))
         elif not choices:
-            self._fail(UpstreamTruncated("The upstream ended its answer without having sent anything."))
+            foreign = "foreign-event" in self._stream.repairs
+            self._fail(UpstreamTruncated(_ONLY_FOREIGN if foreign else _NOTHING))
         elif self._plan.missing_finish == "stop" and not self._endings.calls_open:
             self._end_well()
         else:
