@@ -1,12 +1,13 @@
 """Nobody reads the log for a while."""
 
+import asyncio
 import signal
 
 import pytest
 
 from tests.cli.serving import serving
 from tests.plain_client import PlainClient
-from tests.scripted import Scripted
+from tests.scripted import PATIENCE, Scripted, soon
 from tests.server.operating import get
 from tests.server.streams import serves
 
@@ -30,3 +31,28 @@ async def test_log_that_is_read_late(tmp_path, workers):
         assert [int(path.split("/")[1]) for path in paths] == list(range(MANY))
         served.process.send_signal(signal.SIGTERM)
         assert await served.ended() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_log_that_nobody_will_ever_read(tmp_path, workers):
+    async with (
+        Scripted(serves(NOTHING)) as upstream,
+        serving(upstream, tmp_path / "proxy.yaml", workers=workers) as served,
+        PlainClient(served.url) as client,
+    ):
+        served.process._transport.get_pipe_transport(2).close()
+        await client.request("GET", "/x")
+        assert (await client.head()).status == 200
+        served.configure(clients={"api_keys": ["sk-1"]})
+        served.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(PATIENCE):
+            while await status_of_a_question(served.url) != 401:
+                pass
+        served.process.send_signal(signal.SIGTERM)
+        assert await soon(served.process.wait()) == 0
+
+
+async def status_of_a_question(url: str) -> int:
+    async with PlainClient(url) as client:
+        await client.request("GET", "/x")
+        return (await client.head()).status

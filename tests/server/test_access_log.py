@@ -1,6 +1,5 @@
 """What the log tells of requests, what it never tells, and the id that joins it to both sides."""
 
-import io
 import json
 
 import pytest
@@ -321,24 +320,6 @@ async def test_path_that_is_none_is_refused_in_openais_form():
 
     assert (head.status, error["type"]) == (404, "not_found_error")
     assert log.line["outcome"] == "refused"
-
-
-async def test_log_that_nobody_reads_breaks_no_answer():
-    class Broken(io.StringIO):
-        def write(self, text: str) -> int:
-            if "request" in text:
-                raise BrokenPipeError
-            return super().write(text)
-
-    async with (
-        Scripted(serves(*STREAM)) as upstream,
-        running(upstream, logged=Broken()) as proxy,
-        PlainClient(proxy.url) as client,
-    ):
-        for _ in range(2):
-            await client.post(PATH, QUESTION)
-            await client.head()
-            assert await client.chunks() == WHOLE
 
 
 @pytest.mark.parametrize("output", ["stderr", "stdout"])

@@ -8,7 +8,6 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -68,8 +67,7 @@ class LibraryLog(logging.Handler):
         told = {"logger": record.name, "message": record.getMessage().partition("\n")[0]}
         if record.exc_info and record.exc_info[0]:
             told["error"] = record.exc_info[0].__qualname__
-        with suppress(OSError):
-            self.log.log(record.levelno, "library", **told)
+        self.log.log(record.levelno, "library", **told)
 
 
 class AccessLog:
@@ -100,10 +98,7 @@ class AccessLog:
         line["level"] = level
         for process in self._form:
             line = process(self._writer, level, line)
-        try:
-            self._writer.msg(line)
-        except OSError:  # A log that nobody reads any more is no reason to break off answers.
-            return
+        self._writer.msg(line)
 
 
 def tell_start(

@@ -70,11 +70,7 @@ class Outlet:
         self._waiting: asyncio.AbstractEventLoop | None = None  # for the reader
 
     def msg(self, line: bytes) -> None:
-        """Write a line, now or later.
-
-        Raises:
-            OSError: nobody will ever read it.
-        """
+        """Write a line, now or later; to lose it is no reason to break anything off."""
         line += b"\n"
         if self._kept and self._waiting is None:
             self._write_on()
@@ -113,27 +109,25 @@ class Outlet:
     def _write_on(self) -> None:
         """Write what is kept, as far as the reader takes it."""
         with self._lock:
-            try:
-                while self._kept:
-                    written = self._written(self._next_piece())
-                    if not written:
-                        return
-                    self._drop(written)
-            except OSError:  # nobody will ever read it
-                self._drop(self._size)
+            while self._kept:
+                written = self._written(self._next_piece())
+                if not written:
+                    return
+                self._drop(written)
             if self._waiting is not None and not self._waiting.is_closed():
                 self._waiting.remove_writer(self._descriptor)
             self._waiting = None
             self._tell_what_was_lost()
 
     def _written(self, data: bytes) -> int:
-        """Write what the file takes now; return how much that was, in bytes."""
+        """Write what the file takes now; return how much that was, in bytes.
+
+        What nobody will ever read counts as written.
+        """
         try:
             return self._write(data)
         except OSError as error:
-            if error.errno in _FULL:
-                return 0
-            raise
+            return 0 if error.errno in _FULL else len(data)
 
     def _next_piece(self) -> bytes:
         """Return as many whole lines as can be written in one piece, one at least."""
@@ -155,8 +149,7 @@ class Outlet:
     def _tell_what_was_lost(self) -> None:
         lost, self._lost = self._lost, 0
         if lost:
-            with suppress(OSError):
-                self.tell_of_loss(lost)
+            self.tell_of_loss(lost)
 
 
 def _way_to(descriptor: int) -> tuple[Callable[[bytes], int], int, Callable[[], None]]:
