@@ -166,6 +166,24 @@ async def test_client_that_waits_to_be_told_to_continue():
         assert upstream.requests[0].body == b"body"
 
 
+OLD = b"GET /file HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+
+
+async def test_client_on_http_1_0_sees_the_end_of_an_answer_without_a_length():
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with talking(serves(head, chunk(b"whole"), LAST_CHUNK)) as (_, client):
+        await client.send(OLD)
+        await client.head()
+        assert await client.closed() == b"whole"
+
+
+async def test_client_on_http_1_0_keeps_its_connection_after_an_answer_with_a_length():
+    async with talking(serves(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole")) as (_, client):
+        for _ in range(2):
+            await client.send(OLD)
+            assert await client.body(await client.head()) == b"whole"
+
+
 @pytest.mark.parametrize(
     "framing", [b"Content-Length: 100", b"Transfer-Encoding: chunked"], ids=["length", "chunks"]
 )

@@ -5,7 +5,7 @@ import struct
 from collections.abc import AsyncIterable
 
 from aiohttp import web
-from aiohttp.http import SERVER_SOFTWARE
+from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 
 from proxy.errors import UpstreamError
 from proxy.server.clients.body import incoming
@@ -66,6 +66,8 @@ async def pass_answer(request: Exchange, answer: Answer) -> web.StreamResponse:
     """Send an answer to the client as it comes. One that breaks off or falls silent is broken off too."""
     record = request.record
     response = PassedResponse(answer)
+    if request.version < HttpVersion11 and response.content_length is None:
+        response.force_close()  # its body has no other end there; aiohttp would leave the client waiting
     await response.prepare(request)
     try:
         while data := await answer.read_in_time():
