@@ -1,6 +1,7 @@
 """The proxy's stop: nothing new comes in, what runs may end, and what does not end says so."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -84,6 +85,56 @@ async def test_answer_that_begins_during_the_stop_says_that_the_connection_ends(
 
         assert (head.status, head.headers["connection"]) == (200, "close")
         assert await client.closed() == b""
+        await soon(stopping)
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "second"])
+async def test_request_of_which_the_rest_is_still_to_come_may_end(before):
+    async with served(serves(STREAM_HEAD, *map(chunk, WHOLE), LAST_CHUNK), LONG) as (_, proxy, client):
+        body = json.dumps(QUESTION).encode()
+        head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (PATH.encode(), len(body))
+        for _ in range(before):
+            await client.send(head + body)
+            await client.head()
+            await client.chunks()
+        await client.send(head + body[:9])
+        async with PlainClient(proxy.url) as beside:  # by whose answer it is seen that this has been read
+            await beside.request("OPTIONS", "*")
+            await beside.error()
+        stopping = asyncio.ensure_future(proxy.stop())
+        await refused(proxy.url)
+        await client.send(body[9:])
+        answered = await client.head()
+
+        assert (answered.status, answered.headers["connection"]) == (200, "close")
+        assert await client.chunks() == WHOLE
+        assert await client.closed() == b""
+        await soon(stopping)
+
+
+async def test_upload_that_is_answered_before_it_has_come_may_end():
+    async def early(talk: Talk) -> None:
+        await talk.receive_head()
+        await talk.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nag")
+        assert await soon(talk.reader.readexactly(4)) == b"body"
+        await talk.send(b"o")
+
+    async with (
+        Scripted(waits, early) as upstream,
+        running(upstream, drain=LONG) as proxy,
+        PlainClient(proxy.url) as busy,
+        PlainClient(proxy.url) as client,
+    ):
+        await begin(busy)
+        await client.request("POST", "/x", Content_Length="4")
+        assert (await client.head()).status == 200
+        stopping = asyncio.ensure_future(proxy.stop())
+        await refused(proxy.url)
+        await client.send(b"body")
+        assert await client.closed() == b"ago"
+
+        upstream.talks[0].go.set()
+        assert b"".join(await busy.chunks()) == ONE + STOP + DONE
         await soon(stopping)
 
 

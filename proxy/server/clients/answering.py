@@ -64,6 +64,8 @@ class Answering:
                 self._show(request, response)
             if not response.prepared:
                 await _send(request, response)
+            if self.draining:
+                response.force_close()  # also one that had begun before
             return response
         finally:
             record.response = None  # which holds the request, which holds the record: a cycle

@@ -75,6 +75,12 @@ class ClientServer(web.Server):
         """Make a connection."""
         return self._kind(self, loop=self._loop, keepalive_timeout=self.idle or _FOR_EVER, **self._kwargs)
 
+    def pre_shutdown(self) -> None:
+        """End each connection, at once or with the answer that is due, whose request may come to its end."""
+        for connection in self._connections:
+            if connection._current_request is None or connection._current_request.content.is_eof():
+                connection.close()
+
     def _exchange(self, *arguments: Any) -> Exchange:
         connection: ClientConnection = arguments[2]
         connection.body = arguments[1]
