@@ -21,7 +21,7 @@ class Route:
 
     Attributes:
         upstream: the upstream's name.
-        model: the model's name there; None for a request without a model.
+        model: the model's name there; None: the client's own, if it gave one.
     """
 
     upstream: str
@@ -34,16 +34,12 @@ class Routes:
     def __init__(self, models: Mapping[str, Model]):
         """Take exact names and patterns, in the order in which they were written."""
         self._models = models
-        self._exact = {
-            name: Route(model.upstream, model.model or name)
-            for name, model in models.items()
-            if not is_pattern(name)
-        }
-        self._patterns: list[tuple[re.Pattern[str], Model]] = [
-            (compile_pattern(name), model) for name, model in models.items() if is_pattern(name)
+        routes = {name: Route(model.upstream, model.model) for name, model in models.items()}
+        self._exact = {name: route for name, route in routes.items() if not is_pattern(name)}
+        self._patterns: list[tuple[re.Pattern[str], Route]] = [
+            (compile_pattern(name), route) for name, route in routes.items() if is_pattern(name)
         ]
-        catch_all = models.get(CATCH_ALL)
-        self._without_model = Route(catch_all.upstream, catch_all.model) if catch_all else None
+        self._without_model = routes.get(CATCH_ALL)
         #: The exact names, which `/v1/models` lists, and where each goes.
         self.aliases: Mapping[str, Route] = MappingProxyType(self._exact)
 
@@ -70,9 +66,9 @@ class Routes:
             return self._without_model
         if (route := self._exact.get(model)) is not None:
             return route
-        for pattern, target in self._patterns:
+        for pattern, route in self._patterns:
             if pattern.fullmatch(model):
-                return Route(target.upstream, target.model or model)
+                return route
         raise UnknownModel(self._unknown(model))
 
     def _unknown(self, model: str) -> str:
