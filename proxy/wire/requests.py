@@ -18,10 +18,10 @@ _FURTHER: Final = frozenset(
 )
 
 
-class Endpoint(enum.Enum):
-    """An endpoint whose answers the proxy understands."""
+class Endpoint(enum.StrEnum):
+    """An endpoint whose answers the proxy understands; its value is what the metrics call it."""
 
-    __hash__ = object.__hash__  # Enum's own, in Python, costs more than the look-up that it is for
+    __hash__ = str.__hash__  # Enum's own, in Python, costs more than the look-up that it is for
 
     CHAT = "chat"
     COMPLETIONS = "completions"

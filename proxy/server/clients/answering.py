@@ -53,7 +53,7 @@ class Answering:
                     self._tracing.begin(request)
                 request.endpoint, request.model = endpoint_of(request)
                 # Before the doors: whom they send away came for an endpoint, too.
-                record.endpoint = request.endpoint.value if request.endpoint else record.endpoint
+                record.endpoint = request.endpoint or record.endpoint
                 response = generation.doors.let_in(request)
                 if response is None:
                     response = await generation.service.answer(request)
