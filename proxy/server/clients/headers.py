@@ -153,13 +153,17 @@ def asking_uncompressed(request: Exchange) -> Headers:
 
 def passing(request: Exchange) -> Mapping[str, str]:
     """Return the fields that are another in each request: its id, and where it stands in a trace."""
-    sent, own = request.headers, {REQUEST_ID: request.record.request_id}
-    if not (request.propagated or "Traceparent" in sent or "Tracestate" in sent or "Baggage" in sent):
-        return own
+    own = {REQUEST_ID: request.record.request_id}
+    if not request.propagated and (request.recurring is not None or not _is_traced(request.headers)):
+        return own  # a head that has come before stands in no trace
     fields = CIMultiDict(own)
-    fields.extend(_tracing(sent))
+    fields.extend(_tracing(request.headers))
     fields.update(request.propagated)
     return fields
+
+
+def _is_traced(sent: Mapping[str, str]) -> bool:
+    return "Traceparent" in sent or "Tracestate" in sent or "Baggage" in sent
 
 
 def _tracing(sent: MultiMapping[str]) -> Headers:

@@ -87,12 +87,12 @@ class OneTaskConnection(ClientConnection):
         waiter = self._waiter
         if waiter is None or waiter.done() or (found := head.read(data)) is None:
             return False
-        message, start, length = found
+        start, length = found
         missing = start + length - len(data)
         if missing < 0:
             return False  # more than a request
         body = ShortBody(self._loop, data[start:], missing)
-        self._messages.append((message, body))
+        self._messages.append((head.message, body))
         if missing:
             self._body = body
         self._read, self._first_head = start + length, start  # of which the parser gets nothing

@@ -69,10 +69,10 @@ class RecurringHead:
             return None
         return cls(head, length, message)
 
-    def read(self, data: bytes) -> tuple[RawRequestMessage, int, int] | None:
-        """Return the request that begins with this head, where in `data` its body begins, and its length.
+    def read(self, data: bytes) -> tuple[int, int] | None:
+        """Return where in `data` the body of a request with this head begins, and its length.
 
-        Keys are compared in a time that does not tell how close they are.
+        `message` is the request's then. Keys are compared in a time that does not tell how close they are.
 
         Returns:
             None: it begins with another one, or is nothing for this road.
@@ -80,17 +80,14 @@ class RecurringHead:
         begin, rest = self._begin, self._rest
         end = data.find(b"\r", begin, begin + _MOST_DIGITS + 1)
         digits = data[begin:end]
+        if end < 0 or not digits.isdigit() or not 0 < (length := int(digits)) <= _LARGEST_BODY:
+            return None
         body = end + len(rest) - begin
-        if (
-            end < 0
-            or not digits.isdigit()
-            or not 0 < int(digits) <= _LARGEST_BODY
-            or not compare_digest(data[:begin] + data[end:body], rest)
-        ):
+        if not compare_digest(data[:begin] + data[end:body], rest):
             return None
         if digits != self._digits:
             self._take_length(digits)
-        return self.message, body, int(digits)
+        return body, length
 
     def _take_length(self, digits: bytes) -> None:
         message, name = self.message, self._name
