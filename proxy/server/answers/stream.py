@@ -48,7 +48,7 @@ class OpenedStream(web.StreamResponse):
     @property
     def keep_alive(self) -> bool:
         """Another answer may follow on the connection."""
-        return super().keep_alive is not False
+        return self._keep_alive is not False
 
     @property
     def headers(self) -> Headers:
