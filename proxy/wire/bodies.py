@@ -34,7 +34,7 @@ def rewrite_body(
     Raises:
         UpstreamError: it is an error, or no such body. Its `repairs` has the counts.
     """
-    stream = StreamState(request, origin, whole=True, is_body=True)
+    stream = StreamState(request, origin, is_body=True)
     try:
         text = to_utf8(body, content_type)
         if text is not body:

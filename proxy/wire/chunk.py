@@ -108,7 +108,7 @@ class FunctionCall:
     nameless: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class ChoiceState:
     """What is remembered of one choice.
 
@@ -131,20 +131,29 @@ class ChoiceState:
     """
 
     index: int
-    phase: Phase = AWAITING_ROLE
-    finish: str | None = None
-    early_finish: str | None = None
-    holder: Held | None = None
-    finished_with_text: bool = False
-    owes_role: bool = False
-    said: tuple[str, ...] = ()
-    text: list[str] = field(default_factory=list)
-    halves: dict[str, str] = field(default_factory=dict)
-    waiting: dict[str, str] = field(default_factory=dict)
-    calls: CallTracker | None = None
-    previews: Previews | None = None
-    function: FunctionCall | None = None
-    scratch: dict[str, Any] = field(default_factory=dict)
+    phase: Phase
+    finish: str | None
+    early_finish: str | None
+    holder: Held | None
+    finished_with_text: bool
+    owes_role: bool
+    said: tuple[str, ...]
+    text: list[str]
+    halves: dict[str, str]
+    waiting: dict[str, str]
+    calls: CallTracker | None
+    previews: Previews | None
+    function: FunctionCall | None
+    scratch: dict[str, Any]
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.phase = AWAITING_ROLE
+        self.finish = self.early_finish = self.holder = None
+        self.finished_with_text = self.owes_role = False
+        self.said = ()
+        self.text, self.halves, self.waiting, self.scratch = [], {}, {}, {}
+        self.calls = self.previews = self.function = None
 
     @property
     def tool_calls(self) -> list[Call]:
@@ -169,7 +178,7 @@ class ChoiceState:
         return self.function is not None and self.function.name is not None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class StreamState:
     """What is remembered of one stream.
 
@@ -188,21 +197,35 @@ class StreamState:
 
     request: Request
     origin: Origin
-    identity: Identity | None = None
-    choices: dict[int, ChoiceState] = field(default_factory=dict)
-    chunk_id: Any = None
-    early_finishes: int = 0
-    usage: dict[str, Any] | None = None
-    usage_on_chunks: bool = False
-    call_ids: CallIds | None = None
-    rough: bool = False
-    whole: bool = False
-    is_body: bool = False
-    repairs: dict[str, int] = field(default_factory=dict)
-    is_chat: bool = field(init=False)
+    identity: Identity | None
+    is_chat: bool
+    choices: dict[int, ChoiceState]
+    chunk_id: Any
+    early_finishes: int
+    usage: dict[str, Any] | None
+    usage_on_chunks: bool
+    call_ids: CallIds | None
+    rough: bool
+    whole: bool
+    is_body: bool
+    repairs: dict[str, int]
 
-    def __post_init__(self) -> None:
-        self.is_chat = self.request.endpoint is Endpoint.CHAT
+    def __init__(
+        self,
+        request: Request,
+        origin: Origin,
+        *,
+        is_body: bool = False,
+        repairs: dict[str, int] | None = None,
+    ) -> None:
+        self.request, self.origin = request, origin
+        self.is_chat = request.endpoint is Endpoint.CHAT
+        self.whole = self.is_body = is_body
+        self.rough = self.usage_on_chunks = False
+        self.early_finishes = 0
+        self.identity = self.chunk_id = self.usage = self.call_ids = None
+        self.choices = {}
+        self.repairs = {} if repairs is None else repairs
 
     def count(self, name: str, times: int = 1) -> None:
         """Count a repair under its name."""

@@ -120,7 +120,7 @@ class StreamFolder:
 
     def _body(self) -> bytes:
         self._count()
-        stream = StreamState(self._request, self._origin, whole=True, is_body=True, repairs=self.repairs)
+        stream = StreamState(self._request, self._origin, is_body=True, repairs=self.repairs)
         body = self._folding.body()
         try:
             BodyMachine(stream, self._plan).repair(body)
