@@ -79,7 +79,7 @@ class Intake:
     def _object(self, value: dict[str, Any], data: bytes | None) -> None:
         """Take a JSON object: an error, a chunk, or something of the upstream's own."""
         stream, machine = self._stream, self._machine
-        if data is not None and machine.glances and "choices" in value and machine.forward(value, data):
+        if machine.glances and "id" in value and data is not None and machine.forward(value, data):
             self.events += 1
             stream.whole = False
             return
