@@ -173,27 +173,6 @@ def message_instead_of_delta(chunk: Chunk, stream: StreamState) -> Outcome:
 
 
 @repair(
-    "string-delta",
-    scope=Scope.SHAPE,
-    watches="delta",
-    basis=FORM,
-    endpoints=CHAT,
-    wrong='"choices":[{"index":0,"delta":" two"}]',
-    right='"choices":[{"index":0,"delta":{"content":" two"}}]',
-    breaks="every client",
-    sources=("FastChat#873",),
-)
-def string_delta(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Put a delta that is only a string into `content`."""
-    outcome = KEPT
-    for choice in choices_of(chunk):
-        if isinstance(choice.get("delta"), str):
-            choice["delta"] = {"content": choice["delta"]}
-            outcome = REPAIRED
-    return outcome
-
-
-@repair(
     "text-instead-of-delta",
     scope=Scope.SHAPE,
     watches="delta",
@@ -257,6 +236,27 @@ def null_delta(chunk: Chunk, stream: StreamState) -> Outcome:
     return outcome
 
 
+@repair(
+    "string-delta",
+    scope=Scope.SHAPE,
+    watches="delta",
+    basis=FORM,
+    endpoints=CHAT,
+    wrong='"choices":[{"index":0,"delta":" two"}]',
+    right='"choices":[{"index":0,"delta":{"content":" two"}}]',
+    breaks="every client",
+    sources=("FastChat#873",),
+)
+def string_delta(chunk: Chunk, stream: StreamState) -> Outcome:
+    """Put a delta that is only a string into `content`."""
+    outcome = KEPT
+    for choice in choices_of(chunk):
+        if isinstance(choice.get("delta"), str):
+            choice["delta"] = {"content": choice["delta"]}
+            outcome = REPAIRED
+    return outcome
+
+
 REPAIRS = (
     null_error,
     missing_choices,
@@ -264,8 +264,8 @@ REPAIRS = (
     message_beside_delta,
     message_after_deltas,
     message_instead_of_delta,
-    string_delta,
     text_instead_of_delta,
     missing_delta,
     null_delta,
+    string_delta,
 )
