@@ -56,7 +56,7 @@ def loads(data: bytes) -> tuple[Any, bool]:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return _lenient(data), True
-    if data[::_STRIDE].translate(_DIGITS_AS_ZEROS).find(_MANY) >= 0 and _has_long_integer(data):
+    if _MANY in data[::_STRIDE].translate(_DIGITS_AS_ZEROS) and _has_long_integer(data):
         value = _lenient(data)
     return value, False
 
@@ -79,13 +79,13 @@ def strict_loads(data: bytes) -> Any:
         NotJSON: it is nested too deeply for the parser that keeps long integers.
     """
     value = orjson.loads(data)
-    if data[::_STRIDE].translate(_DIGITS_AS_ZEROS).find(_MANY) >= 0 and _has_long_integer(data):
+    if _MANY in data[::_STRIDE].translate(_DIGITS_AS_ZEROS) and _has_long_integer(data):
         return _lenient(data)
     return value
 
 
 def _has_long_integer(data: bytes) -> bool:
-    return data.translate(_DIGITS_AS_ZEROS).find(_TOO_MANY) >= 0 and bool(_LONG_INTEGER.search(data))
+    return _TOO_MANY in data.translate(_DIGITS_AS_ZEROS) and bool(_LONG_INTEGER.search(data))
 
 
 def _lenient(data: bytes) -> Any:

@@ -78,13 +78,11 @@ def _chunk_in_order(chunk: Chunk) -> Chunk:
 
 def _choice_in_order(choice: Choice, said: str) -> Choice:
     """Do the same with a choice, which says something under the key `said`."""
-    ordered = {}
-    if "index" in choice:
-        ordered["index"] = choice["index"]
-    if said in choice:
-        ordered[said] = choice[said]
-    if "logprobs" in choice:
-        ordered["logprobs"] = choice["logprobs"]
-    if "finish_reason" in choice:
+    try:
+        ordered = {"index": choice["index"], said: choice[said]}
+        if "logprobs" in choice:
+            ordered["logprobs"] = choice["logprobs"]
         ordered["finish_reason"] = choice["finish_reason"]
+    except KeyError:  # repairs are off
+        return in_order(choice, ("index", said, "logprobs", "finish_reason"))
     return ordered if len(ordered) == len(choice) else ordered | choice

@@ -114,11 +114,11 @@ class ChunkMachine:
                 usage = STRAY
         if usage is not self._no_usage or steps.usage:
             changed |= self._usage(chunk, usage)
-        if len(choices) > 1 or stream.whole:
-            changed |= run(steps.numbers, stream, chunk)
         if len(choices) > 1:
             self._choices(chunk, None if changed else data)
             return
+        if stream.whole:
+            changed |= run(steps.numbers, stream, chunk)
         choice = choices[0]
         outcome = self._choice(choice, 0, choices)
         if outcome is not DROPPED:
@@ -147,6 +147,8 @@ class ChunkMachine:
 
     def _choices(self, chunk: Chunk, own: bytes | None) -> None:
         """Repair several choices, and let them leave together as far as that is possible."""
+        if run(self._steps.numbers, self._stream, chunk):
+            own = None
         choices = chunk["choices"]
         kept: list[Choice] = []
         finishing: list[Choice] = []
@@ -171,8 +173,9 @@ class ChunkMachine:
         if index != 0 or type(index) is not int or self._several:
             changed = self._index(choice, position)
             index = choice.get("index")
-        number = index if type(index) is int else position
-        state = stream.choices.get(number) or stream.choice(number)
+            if type(index) is not int:
+                index = position
+        state = stream.choices.get(index) or stream.choice(index)
         if len(stream.choices) > 1:
             self._endings.release_others(state, beside)
         outcome = self._delta(choice, state) if self._is_chat else self._text(choice, state)
@@ -192,9 +195,9 @@ class ChunkMachine:
         for name, apply in self._steps.index:
             if apply(choice, position, stream):
                 counts[name] = counts.get(name, 0) + 1
+                if choice["index"] == 0 and not self._several:
+                    return True
                 changed = True
-                if choice.get("index") == 0 and not self._several:
-                    break
         return changed
 
     def _delta(self, choice: Choice, state: ChoiceState) -> Outcome:
@@ -221,8 +224,9 @@ class ChunkMachine:
         if self._calls_allowed and delta.get("content"):
             changed |= run_on_choice(steps.rest_content, stream, choice, state)
         outcome = REPAIRED if changed else KEPT
-        if not state.hear(delta) or steps.rest:
-            rest = saying.repair_rest(steps, stream, choice, state)
+        is_right = state.hear(delta) or bool(not delta and choice.get("finish_reason"))
+        if not is_right or steps.rest:
+            rest = saying.repair_rest(steps, stream, choice, state, is_right)
             return rest if rest > outcome else outcome
         return outcome
 

@@ -101,7 +101,8 @@ class StreamRewriter:
     @property
     def events_in(self) -> int:
         """How many events of the upstream have said something so far."""
-        self._settle()
+        if self._shortcut is not None:
+            self._shortcut.settle()
         return self._intake.events
 
     @property
@@ -110,14 +111,16 @@ class StreamRewriter:
 
         Many servers send the roles before they load the model, or read the prompt.
         """
-        self._settle()
+        if self._shortcut is not None:
+            self._shortcut.settle()
         roles = len(self._stream.choices) if self._stream.is_chat else 0
         return max(self._intake.events, self._writer.written) > roles
 
     @property
     def report(self) -> StreamReport:
         """What became of the stream so far."""
-        self._settle()
+        if self._shortcut is not None:
+            self._shortcut.settle()
         if self._splice is not None:
             self._splice.settle()
         repairs = dict(self._stream.repairs)
@@ -129,7 +132,8 @@ class StreamRewriter:
     def receive_data(self, data: bytes) -> list[bytes]:
         """Take what one read brought, cut anywhere; return the frames that can leave."""
         if self._shortcut is not None:
-            self._leave_shortcut()
+            self._shortcut.settle()
+            self._shortcut = None
         decoder = self._decoder
         if decoder is None:
             self._first += data
@@ -163,7 +167,8 @@ class StreamRewriter:
     def receive_eof(self) -> list[bytes]:
         """Take the proper end of the upstream's body."""
         if self._shortcut is not None:
-            self._leave_shortcut()
+            self._shortcut.settle()
+            self._shortcut = None
         cut = self._left_over()
         if self.done:
             self._close()
@@ -176,21 +181,14 @@ class StreamRewriter:
     def receive_failure(self, error: UpstreamError | Stopped) -> list[bytes]:
         """Take the news that the upstream's body broke off, or fell silent, or is waited for no longer."""
         if self._shortcut is not None:
-            self._leave_shortcut()
+            self._shortcut.settle()
+            self._shortcut = None
         self._left_over()
         if self.done:
             self._close()
         elif not self.ended:
             self._end_broken(error)
         return self._take()
-
-    def _settle(self) -> None:
-        if self._shortcut is not None:
-            self._shortcut.settle()
-
-    def _leave_shortcut(self) -> None:
-        self._settle()
-        self._shortcut = None
 
     def _take(self) -> list[bytes]:
         writer = self._writer

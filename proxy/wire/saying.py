@@ -44,11 +44,14 @@ def repair_reason(steps: Steps, stream: StreamState, choice: Choice, state: Choi
     return changed
 
 
-def repair_rest(steps: Steps, stream: StreamState, choice: Choice, state: ChoiceState) -> Outcome:
-    """Repair what is left of a delta; where that is nothing, the choice is dropped."""
+def repair_rest(
+    steps: Steps, stream: StreamState, choice: Choice, state: ChoiceState, is_right: bool
+) -> Outcome:
+    """Repair what is left of a delta; where that is nothing, the choice is dropped.
+
+    `is_right` says that it is something, or is nothing and finishes the choice.
+    """
     outcome = KEPT
-    delta = choice["delta"]
-    is_right = any(delta.values()) or (choice.get("finish_reason") and not delta)
     for name, apply in steps.rest if is_right else (*steps.rest_blank, *steps.rest):
         result = apply(choice, state, stream)
         if result:
