@@ -25,6 +25,9 @@ JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Lengt
 ERROR = JSON_HEAD.replace(b"200 OK", b"500 No") + b'{"error":{"code":5}}'
 
 
+BROKEN = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".encode()
+
+
 def ours(garbage):
     """Return what of it belongs to requests: objects of the proxy's, and what holds them all, frames."""
     return [
@@ -79,6 +82,9 @@ FAULTS = {
     "broken off": (answers(STREAM_HEAD, chunk(ROLE), chunk(ONE)), QUESTION),
     "broken off whole": (answers(JSON_HEAD, b"{"), ASKED_WHOLE),
     "broken off, folded": (answers(STREAM_HEAD, chunk(ROLE), chunk(ONE)), ASKED_WHOLE),
+    "broken off at the end": (answers(STREAM_HEAD, *map(chunk, WHOLE[:-1])), QUESTION),
+    "broken off at the end, folded": (answers(STREAM_HEAD, *map(chunk, WHOLE[:-1])), ASKED_WHOLE),
+    "silent at the end": (stays(STREAM_HEAD, *map(chunk, WHOLE[:-1])), QUESTION),
     "silent": (stays(STREAM_HEAD, chunk(ROLE), chunk(ONE)), QUESTION),
     "silent whole": (stays(JSON_HEAD, b"{"), ASKED_WHOLE),
 }
@@ -109,6 +115,17 @@ async def test_client_that_leaves_leaves_no_cycle_behind(begun, garbage):
                 await client.head()
                 await client.chunk()
             await client.leave()
+        gc.collect()
+        assert ours(garbage) == []
+
+
+@pytest.mark.parametrize("sent", [b"no HTTP\r\n\r\n", BROKEN], ids=["head", "chunk"])
+async def test_request_that_is_no_http_leaves_no_cycle_behind(sent, garbage):
+    async with Scripted(stays()) as upstream, running(upstream) as proxy:
+        async with alone(proxy) as client:
+            await client.send(sent)
+            assert (await client.error())[0].status == 400
+            assert await client.closed() == b""
         gc.collect()
         assert ours(garbage) == []
 

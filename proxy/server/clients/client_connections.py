@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
-from proxy.errors import ClientError, StraightwireError
+from proxy.errors import ClientError, StraightwireError, forget_frames
 from proxy.server.alarms import Alarm
 from proxy.server.clients.admission import Admission
 from proxy.server.clients.exchange import Complete, Exchange
@@ -132,6 +132,7 @@ class ClientConnection(web.RequestHandler):
         else:
             self._head = 0
         if self._messages and isinstance(broken := self._messages[-1][0], _ErrInfo):
+            forget_frames(broken.exc)  # of aiohttp's, in which it is kept
             self._tell_the_reader(broken)
 
     def let_go(self, request: Exchange) -> None:

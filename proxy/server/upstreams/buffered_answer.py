@@ -42,6 +42,7 @@ class BufferedAnswer(Answer):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._failure = None  # it has been raised: its frames hold this answer
         if self._closed is not None:
             self._closed.remove_done_callback(self._connection_closed)
         if not self._content.is_eof():

@@ -22,6 +22,7 @@ class DirectAnswer(Answer):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._failure = None  # it has been raised: its frames hold this answer
         if kind is None and self._concluded and not (self._body.over or self._body.kept):
             self._body.await_end(self._reply.close)
             return
