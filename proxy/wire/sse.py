@@ -11,12 +11,16 @@ it is forwarded as it came. `Event.text` is the string the standard means, with
 U+FFFD in the place of invalid UTF-8.
 """
 
+import re
 from typing import Final, NamedTuple
 
 BOM: Final = b"\xef\xbb\xbf"
 LF: Final = 0x0A
 #: An event as it leaves, around its data.
 FRAME: Final = b"data: %b\n\n"
+#: An event as most servers write it: a name, where it has one, which a blank line would take from it again;
+#: one line of data; a blank line, or some too many.
+_USUAL: Final = re.compile(rb"(?:(event: [^\n]*\n\n)|event: ([^\n]+)\n)?data: ([^\n]*)\n\n(\n*)").match
 #: Enough for a million years in milliseconds; more digits are nobody's reconnection time.
 MAX_RETRY_DIGITS: Final = 18
 
@@ -107,43 +111,17 @@ class EventDecoder:
             data = self._without_bom(data)
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
-        events = self._ready = []
-        if self.overflowed:
-            return events
+        events: list[Event] = []
         limit = self._limit
         within = len(data) + self._pending + self._held <= limit or not limit  # however the lines are cut
-        lines = data.split(b"\n")
-        rest = lines.pop()
-        if lines and self._fragments:
-            self._fragments.append(lines[0])
-            lines[0] = b"".join(self._fragments)
-            self._fragments.clear()
-            self._pending = 0
-        for line in lines:
-            if not within and len(line) + self._held > limit:
-                self._overflow()
+        if self._between and within:
+            data = self._take_usual(data, events)
+            if not data and not self._after_cr:
                 return events
-            if not line:
-                if self._lines:
-                    self._dispatch()
-                else:
-                    self._end_block()
-            elif line[:6] == b"data: " and not self._lines and not self._unseparated:
-                self._lines.append(line[6:])
-                self._held = len(line)
-            else:
-                self._field(line)
-        if rest:
-            self._keep(rest)
-        self._between = not (
-            rest
-            or self._lines
-            or self._in_block
-            or self._after_cr
-            or self._unseparated
-            or self._start is not None
-        )
-        self._ready = []  # an open stream need not keep its last events
+        if not self.overflowed:
+            self._ready = events
+            self._take_lines(data, within=within)
+            self._ready = []  # an open stream need not keep its last events
         return events
 
     def finish(self) -> list[Event]:
@@ -171,6 +149,57 @@ class EventDecoder:
     def on_ignored_line(self, line: bytes) -> None:
         """Act on a line that the standard ignores; for subclasses."""
         self.note("ignored-line")
+
+    def _take_usual(self, data: bytes, events: list[Event]) -> bytes:
+        """Take the usual case: a read brings whole events, and perhaps more; return what is left of it."""
+        at = named = surplus = 0
+        while (block := _USUAL(data, at)) is not None:
+            lost, name, value, blank = block.groups(b"")
+            events.append(new_event(Event, (value, name)))
+            if lost or name:
+                named += 1
+            surplus += len(blank)
+            at = block.end()
+        if named:
+            self.note("event-line", named)
+        if surplus:
+            self.note("surplus-blank-line", surplus)
+        return data[at:]
+
+    def _take_lines(self, data: bytes, *, within: bool) -> None:
+        """Take what is cut, or written in another way; `within`: that cannot break the limit."""
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines and self._fragments:
+            self._fragments.append(lines[0])
+            lines[0] = b"".join(self._fragments)
+            self._fragments.clear()
+            self._pending = 0
+        for line in lines:
+            if not within and len(line) + self._held > self._limit:
+                self._overflow()
+                return
+            if not line:
+                if self._lines:
+                    self._dispatch()
+                else:
+                    self._end_block()
+            elif line[:6] == b"data: " and not self._lines and not self._unseparated:
+                self._lines.append(line[6:])
+                self._held = len(line)
+            else:
+                self._field(line)
+        if rest:
+            self._keep(rest)
+        self._between = not (
+            rest
+            or self._fragments
+            or self._lines
+            or self._in_block
+            or self._after_cr
+            or self._unseparated
+            or self._start is not None
+        )
 
     def _keep(self, rest: bytes) -> None:
         """Keep the beginning of a line until its end comes."""
@@ -243,6 +272,7 @@ class EventDecoder:
             self._start = data
             return b""
         self._start = None
+        self._between = True
         if data.startswith(BOM):
             self.note("byte-order-mark")
             return data[len(BOM) :]

@@ -134,7 +134,8 @@ class StreamRelay:
             self._note_encoding()
             data = Transcoder(head.encoding).feed(data, final=True)
         frames = rewriter.receive_data(data)
-        self._silence.note(frames, rewriter.events_in)
+        if rewriter.events_in:
+            self._silence.note_event()
         if not rewriter.ended:
             frames += rewriter.receive_eof()
         self._last_frames = frames

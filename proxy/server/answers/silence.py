@@ -135,7 +135,7 @@ class Silence:
             self._said = now
 
     def note_event(self) -> None:
-        """Note one read with an event in the middle of the answer, and a frame that is sent right after."""
+        """Note one read with events after which the same is waited for as before, or nothing any more."""
         self._heard = self._said = now = self._loop.time()
         self.pace.note(now)
 

@@ -173,7 +173,7 @@ class DirectConnection(Connection):
         head = asker.known.get(data[:end])
         if head is not None:
             self._head_came = True
-            self._drop_deadline()
+            self._alarm.rest()
             self._begin_known(head, data[end:], asker)
             return
         ResponseHandler.set_response_params(

@@ -90,7 +90,7 @@ class Connection(ResponseHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
-        return not (self.idle and self._is_readable())
+        return not (self._is_readable() and self.idle)
 
     def start_timeout(self) -> None:
         """Measure from now on: the whole request has been sent."""
@@ -103,7 +103,7 @@ class Connection(ResponseHandler):
 
     def close(self) -> None:
         """Close at once: aiohttp would wait until the upstream has taken what it has not yet been sent."""
-        self._drop_deadline()
+        self._alarm.rest()
         if self.transport is not None and self.transport.get_write_buffer_size():
             self.abort()
         else:
@@ -119,7 +119,7 @@ class Connection(ResponseHandler):
         message = data[0]
         if message.code not in _BEFORE_THE_ANSWER:
             self._head_came = True
-            self._drop_deadline()
+            self._alarm.rest()
         if message.code in _WITHOUT_BODY and _announces_body(message):
             self.force_close()  # it may follow, and would be taken for the next answer
         self._take_head(data)
@@ -148,7 +148,7 @@ class Connection(ResponseHandler):
         if self._sent:
             self._set_deadline()
         else:
-            self._drop_deadline()
+            self._alarm.rest()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note the end."""
@@ -220,9 +220,6 @@ class Connection(ResponseHandler):
         if self._read_timeout and not self._head_came:
             self._alarm.ring = self._on_read_timeout
             self._alarm.set(self._loop.time() + self._read_timeout)
-
-    def _drop_deadline(self) -> None:
-        self._alarm.rest()
 
 
 def was_closed_meanwhile(error: BaseException) -> bool:
