@@ -63,7 +63,13 @@ class Connector(aiohttp.TCPConnector):
             connection: from `take`, or from the lease of `connect`.
             whole: the answer to its request has come whole.
         """
-        self._release(key, connection, should_close=not whole)
+        if not whole or connection.should_close or self._closed or self._cleanup_handle is None:
+            self._release(key, connection, should_close=not whole)  # and looks for old ones from then on
+            return
+        self._acquired.discard(connection)
+        self._conns[key].append((connection, monotonic()))
+        if self._waiters:
+            self._release_waiter()
 
     async def _wait_for_available_connection(self, *arguments: Any) -> None:
         seconds = self._timeouts.first_byte
