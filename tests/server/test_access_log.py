@@ -236,6 +236,23 @@ async def test_new_request_id_reaches_both_sides():
     assert upstream.requests[0].headers["x-request-id"] == head.headers["x-request-id"]
 
 
+async def test_no_two_requests_have_the_same_id_nor_do_their_answers():
+    drawn, nameless = [], b'data: {"choices":[{"index":0,"delta":{"content":"1"}}]}\n\n'
+    async with (
+        Scripted(serves(STREAM_HEAD, chunk(nameless), chunk(DONE), LAST_CHUNK)) as upstream,
+        running(upstream) as proxy,
+        PlainClient(proxy.url) as client,
+    ):
+        for _ in range(100):
+            await client.post(PATH, QUESTION)
+            drawn.append((await client.head()).headers["x-request-id"].removeprefix("req_"))
+            first, *_ = await client.chunks()
+            drawn.append(json.loads(first.removeprefix(b"data: "))["id"].removeprefix("chatcmpl-"))
+
+    assert len(set(drawn)) == len(drawn) == 200
+    assert {len(each) for each in drawn} == {32}
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [("trace-1/a:b.c", True), ("", False), ("a b", False), ("é", False), (129 * "x", False)],

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from itertools import chain, repeat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Random bytes that a request id is made of; the token of the answer gets as many.
 _DRAWN: Final = 16
+#: How many of these are drawn at once.
+_AT_ONCE: Final = 64
 
 #: What is left of a head that nobody holds any more.
 _GONE: Final = RawRequestMessage(
@@ -31,6 +34,16 @@ _GONE: Final = RawRequestMessage(
 
 #: Completes the head of a response, right before it leaves; the request id has been put on it.
 Complete = Callable[["Exchange", web.StreamResponse], None]
+
+
+def _draw(times: int) -> list[str]:
+    """Return random letters and digits, as many times as that."""
+    drawn, length = os.urandom(times * _DRAWN).hex(), 2 * _DRAWN
+    return [drawn[start : start + length] for start in range(0, len(drawn), length)]
+
+
+#: Each is for one request alone. They are drawn before they are needed: to draw is a system call.
+_drawn: Final = chain.from_iterable(map(_draw, repeat(_AT_ONCE)))
 
 
 class Exchange(web.BaseRequest):
@@ -68,11 +81,10 @@ class Exchange(web.BaseRequest):
     def __init__(self, *arguments: Any, complete: Complete):
         super().__init__(*arguments)
         self._complete = complete
-        drawn = os.urandom(2 * _DRAWN).hex()
-        self.token = drawn[2 * _DRAWN :]
+        self.token = next(_drawn)
         given = self._headers.get(REQUEST_ID)
         self.record = Record(
-            given if given and is_sane(given) else f"req_{drawn[: 2 * _DRAWN]}",
+            given if given and is_sane(given) else f"req_{next(_drawn)}",
             self._method,
             self._message.path.partition("?")[0],
             self._loop.time(),
