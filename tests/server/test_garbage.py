@@ -130,6 +130,23 @@ async def test_request_that_is_no_http_leaves_no_cycle_behind(sent, garbage):
         assert ours(garbage) == []
 
 
+async def test_client_that_leaves_while_its_next_request_waits_leaves_no_cycle_behind(garbage):
+    async with (
+        Scripted(stays()) as upstream,
+        running(upstream) as proxy,
+        PlainClient(proxy.url) as beside,
+    ):
+        async with alone(proxy) as client:
+            await client.post(PATH, QUESTION)
+            await soon(upstream.called.wait())
+            await client.post(PATH, QUESTION)
+            await beside.request("OPTIONS", "*")
+            await beside.error()
+            await client.leave()
+        gc.collect()
+        assert ours(garbage) == []
+
+
 async def test_client_that_leaves_in_the_middle_of_its_next_body_leaves_no_cycle_behind(garbage):
     body = json.dumps(QUESTION).encode()
     request = f"POST {PATH} HTTP/1.1\r\nHost: proxy.test\r\nContent-Length: {len(body)}\r\n\r\n".encode()

@@ -118,7 +118,8 @@ class ClientConnection(web.RequestHandler):
         """Note the end."""
         self.alarm.stop()
         super().connection_lost(exc)
-        self.body = EMPTY_PAYLOAD  # the last one holds this connection: a cycle
+        self.body = EMPTY_PAYLOAD  # it holds this connection, as those of what waits do: a cycle
+        self._messages.clear()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; see to it that a fault in a body's chunks is noticed, and a head without end."""
