@@ -265,7 +265,7 @@ def first_identity(request: Request, origin: Origin, chunk: Chunk, kind: str | N
     `kind` is what `object` must say; None for the chunks of the endpoint's streams.
     """
     chunk_id, model = chunk.get("id"), chunk.get("model")
-    if not isinstance(chunk_id, str) or not chunk_id:
+    if not chunk_id or not isinstance(chunk_id, str):
         chunk_id = ID_PREFIXES.get(request.endpoint, "") + origin.token
     if origin.mapped or not isinstance(model, str) or not model:
         model = request.model or NAMELESS_MODEL

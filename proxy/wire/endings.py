@@ -27,7 +27,6 @@ class Endings:
 
     __slots__ = (
         "_held",
-        "_is_chat",
         "_plan",
         "_steps",
         "_stream",
@@ -41,7 +40,6 @@ class Endings:
         self._stream = stream
         self._plan = plan
         self._steps = plan.steps[stream.request.endpoint]
-        self._is_chat = stream.is_chat
         self.sends_usage = stream.request.include_usage or "unasked-usage" not in plan.on
         self._writer = writer
         self._held: list[Held] = []
@@ -60,7 +58,7 @@ class Endings:
     @property
     def only_begun(self) -> bool:
         """A choice was finished beside its role, and said nothing: some servers finish with every chunk."""
-        return self._is_chat and any(
+        return self._stream.is_chat and any(
             state.finished_with_text and not state.said and not state.made_calls
             for state in self._stream.choices.values()
         )
@@ -172,7 +170,7 @@ class Endings:
     def _finish_anew(self, state: ChoiceState) -> None:
         """Make the finish frame that a choice never had, or had only with its last delta."""
         if state.phase is AWAITING_ROLE:
-            if self._is_chat and "missing-role" in self._plan.on:
+            if self._stream.is_chat and "missing-role" in self._plan.on:
                 self._stream.count("missing-role")
                 state.owes_role = True
             self.begin(state)
@@ -183,7 +181,7 @@ class Endings:
                 return
             self._stream.count("missing-finish")
         choice: Choice = {"index": state.index, "delta": {}}
-        if not self._is_chat:
+        if not self._stream.is_chat:
             choice = {"index": state.index, "text": "", "logprobs": None}
         choice["finish_reason"] = state.early_finish or "stop"
         self._repair_reason(choice, state)
@@ -205,7 +203,7 @@ class Endings:
         state.waiting.clear()
         if said:
             choice: Choice = {"index": state.index}
-            choice |= {"delta": said} if self._is_chat else {**said, "logprobs": None}
+            choice |= {"delta": said} if self._stream.is_chat else {**said, "logprobs": None}
             self._writer.choice(choice | {"finish_reason": None})
         for call in state.tool_calls:
             if call.arguments.half:

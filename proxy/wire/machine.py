@@ -41,7 +41,6 @@ class ChunkMachine:
         "_calls",
         "_calls_allowed",
         "_endings",
-        "_is_chat",
         "_no_usage",
         "_plan",
         "_several",
@@ -56,7 +55,6 @@ class ChunkMachine:
         self._stream = stream
         self._plan = plan
         self._steps = plan.steps[request.endpoint]
-        self._is_chat = stream.is_chat
         self._several = request.choices > 1
         self._calls_allowed = request.tools is not None or request.functions
         self.glances = plan.watchful[request.endpoint] and not (self._several or self._calls_allowed)
@@ -100,8 +98,8 @@ class ChunkMachine:
         changed = data is None
         if steps.shape:
             changed |= run(steps.shape, stream, chunk)
-        if not skeleton.is_sound(chunk, self._is_chat):
-            changed |= skeleton.mend(chunk, steps, stream, self._is_chat)
+        if not skeleton.is_sound(chunk, stream.is_chat):
+            changed |= skeleton.mend(chunk, steps, stream, stream.is_chat)
         choices = chunk["choices"]
         if not choices:
             self._endings.without_choices(chunk, None if changed else data)
@@ -178,7 +176,7 @@ class ChunkMachine:
         state = stream.choices.get(index) or stream.choice(index)
         if len(stream.choices) > 1:
             self._endings.release_others(state, beside)
-        outcome = self._delta(choice, state) if self._is_chat else self._text(choice, state)
+        outcome = self._delta(choice, state) if stream.is_chat else self._text(choice, state)
         if changed and not outcome:
             outcome = REPAIRED
         if state.phase is AWAITING_ROLE:

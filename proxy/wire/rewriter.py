@@ -140,17 +140,19 @@ class StreamRewriter:
             decoder = self._decoder = framing.decoder(self._first, self._limit)
             if decoder is None:
                 return []
-            self._intake.bare = isinstance(decoder, framing.JSONDecoder)
-            data = self._first.removeprefix(BOM) if self._intake.bare else self._first
+            bare = self._intake.bare = isinstance(decoder, framing.JSONDecoder)
+            data = self._first.removeprefix(BOM) if bare else self._first
             self._first = b""
         for event in decoder.feed(data):
             splice = self._splice
             if splice is None or not splice.take(event):
                 self._event(event)
-        if decoder.overflowed and self.done:
-            self._close()
-        elif decoder.overflowed and not self.ended:
-            self._fail(UpstreamMalformed(f"The upstream sent an event of more than {self._limit} bytes."))
+        if decoder.overflowed and not self.ended:
+            if self.done:
+                self._close()
+            else:
+                said = f"The upstream sent an event of more than {self._limit} bytes."
+                self._fail(UpstreamMalformed(said))
         return self._take()
 
     def shortcut(self) -> Shortcut | None:

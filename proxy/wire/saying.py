@@ -28,15 +28,16 @@ def repair_role(steps: Steps, stream: StreamState, choice: Choice, state: Choice
 
 def repair_reason(steps: Steps, stream: StreamState, choice: Choice, state: ChoiceState, beside: Any) -> bool:
     """Repair a finish reason that is not null, until it is. `beside` is the text beside it."""
-    reason, counts = choice.get("finish_reason"), stream.repairs
     changed = False
+    reason = choice.get("finish_reason")
     if type(reason) is not str or reason not in REASONS:
+        counts = stream.repairs
         for name, apply in steps.reason_word:
             if apply(choice, state, stream):
                 counts[name] = counts.get(name, 0) + 1
-                changed = True
                 if choice.get("finish_reason", MISSING) is None:
                     return True
+                changed = True
     if beside:
         changed |= run_on_choice(steps.reason_last, stream, choice, state)
     if steps.reason:

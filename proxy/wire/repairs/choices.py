@@ -42,6 +42,13 @@ def _is_index(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
+def _tells_index(value: Any) -> bool:
+    """It is an index, but of another type."""
+    if isinstance(value, str):
+        return value.isdecimal() and len(value) < 4
+    return isinstance(value, float) and value.is_integer() and value >= 0
+
+
 @repair(
     "missing-index",
     scope=Scope.INDEX,
@@ -57,12 +64,7 @@ def missing_index(choice: Choice, position: int, stream: StreamState) -> Outcome
     index = choice.get("index")
     if type(index) is int and index >= 0:
         return KEPT
-    if (isinstance(index, str) and index.isdecimal() and len(index) < 4) or (
-        isinstance(index, float) and index.is_integer() and index >= 0
-    ):
-        choice["index"] = int(index)
-    else:
-        choice["index"] = position
+    choice["index"] = position if index is None or not _tells_index(index) else int(index)
     return REPAIRED
 
 
