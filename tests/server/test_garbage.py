@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import socket
 import subprocess
 import sys
 import tracemalloc
@@ -126,6 +127,18 @@ async def test_request_that_is_no_http_leaves_no_cycle_behind(sent, garbage):
             await client.send(sent)
             assert (await client.error())[0].status == 400
             assert await client.closed() == b""
+        gc.collect()
+        assert ours(garbage) == []
+
+
+async def test_name_that_is_none_leaves_no_cycle_behind(garbage, monkeypatch):
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async with running("http://upstream.test") as proxy, alone(proxy) as client:
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        await client.post(PATH, QUESTION)
+        assert (await client.error())[0].status == 502
         gc.collect()
         assert ours(garbage) == []
 

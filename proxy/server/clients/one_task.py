@@ -1,8 +1,9 @@
 """The fast road of a client's connection: one task for all of its requests, where aiohttp makes one for each.
 
 Those cost two turns of the event loop more, and a stream has two tasks there in the place of one. aiohttp
-still parses what comes, and takes over for the rest of a connection as soon as something else comes than one
-request after the answer to another: pipelined requests, upgrades, and what is no HTTP.
+still parses what does not begin as the last request did, and takes over for the rest of a connection as soon
+as something else comes than one request after the answer to another: pipelined requests, upgrades, and what
+is no HTTP.
 
 This leans on what aiohttp does not promise, so it is done only with versions that it has been tried with.
 """

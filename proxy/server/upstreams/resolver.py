@@ -89,6 +89,7 @@ class Resolver(AbstractResolver):
                 addresses = _addresses(*name)
             except (OSError, UnicodeError) as error:  # a label that is too long is no name in any encoding
                 failure = error if isinstance(error, OSError) else OSError(str(error))
+                failure = failure.with_traceback(None)  # which leads here, where it is kept
             with suppress(RuntimeError):  # the event loop has ended meanwhile
                 loop.call_soon_threadsafe(settle, addresses, failure)
 
