@@ -1,6 +1,5 @@
 """HTTP's chunked transfer coding, taken off an upstream's body (RFC 9112, section 7.1)."""
 
-import re
 from typing import Final
 
 _HEX: Final = b"0123456789abcdefABCDEF"
@@ -8,8 +7,6 @@ _HEX: Final = b"0123456789abcdefABCDEF"
 _LONGEST_LINE: Final = 4096
 #: More digits are no chunk's size, but an attempt on somebody's arithmetic.
 _MOST_DIGITS: Final = 15
-#: The line that announces a chunk, as most servers write it.
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,%d})\r\n" % _MOST_DIGITS).match
 
 
 class ChunkedDecoder:
@@ -44,14 +41,18 @@ class ChunkedDecoder:
 
     def _take_whole_chunks(self, data: bytes, pieces: list[bytes]) -> int:
         """Take the usual case: a read brings whole chunks, and perhaps the last; return where that ends."""
-        at = 0
-        while (line := _SIZE(data, at)) is not None:
-            begin = line.end()
-            end = begin + int(line[1], 16)
+        at, length = 0, len(data)
+        while at < length:
+            line = data.find(b"\r\n", at, at + _MOST_DIGITS + 2)
+            size = data[at:line]
+            if line <= at or size.strip(_HEX):
+                break
+            begin = line + 2
+            end = begin + int(size, 16)
             if not data.startswith(b"\r\n", end):
                 break
             if end == begin:
-                if len(data) > end + 2:
+                if length > end + 2:
                     break
                 self.ended = self._trailing = True
                 self.between = False

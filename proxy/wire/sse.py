@@ -11,16 +11,12 @@ it is forwarded as it came. `Event.text` is the string the standard means, with
 U+FFFD in the place of invalid UTF-8.
 """
 
-import re
 from typing import Final, NamedTuple
 
 BOM: Final = b"\xef\xbb\xbf"
 LF: Final = 0x0A
 #: An event as it leaves, around its data.
 FRAME: Final = b"data: %b\n\n"
-#: An event as most servers write it: a name, where it has one, which a blank line would take from it again;
-#: one line of data; a blank line, or some too many.
-_USUAL: Final = re.compile(rb"(?:(event: [^\n]*\n\n)|event: ([^\n]+)\n)?data: ([^\n]*)\n\n(\n*)").match
 #: Enough for a million years in milliseconds; more digits are nobody's reconnection time.
 MAX_RETRY_DIGITS: Final = 18
 
@@ -111,17 +107,32 @@ class EventDecoder:
             data = self._without_bom(data)
         if self._after_cr or b"\r" in data:
             data = self._with_line_feeds(data)
-        events: list[Event] = []
-        limit = self._limit
-        within = len(data) + self._pending + self._held <= limit or not limit  # however the lines are cut
-        if self._between and within:
-            data = self._take_usual(data, events)
-            if not data and not self._after_cr:
-                return events
-        if not self.overflowed:
-            self._ready = events
-            self._take_lines(data, within=within)
-            self._ready = []  # an open stream need not keep its last events
+        events = self._ready = []
+        if self.overflowed:
+            return events
+        size = len(data) + self._pending + self._held
+        within = size <= self._limit or not self._limit  # however the lines are cut
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines and self._fragments:
+            self._fragments.append(lines[0])
+            lines[0] = b"".join(self._fragments)
+            self._fragments.clear()
+            self._pending = 0
+        self._take_lines(lines, within=within)
+        if self.overflowed:
+            return events
+        if rest:
+            self._keep(rest)
+        self._between = not (
+            rest
+            or self._lines
+            or self._in_block
+            or self._after_cr
+            or self._unseparated
+            or self._start is not None
+        )
+        self._ready = []  # an open stream need not keep its last events
         return events
 
     def finish(self) -> list[Event]:
@@ -150,56 +161,34 @@ class EventDecoder:
         """Act on a line that the standard ignores; for subclasses."""
         self.note("ignored-line")
 
-    def _take_usual(self, data: bytes, events: list[Event]) -> bytes:
-        """Take the usual case: a read brings whole events, and perhaps more; return what is left of it."""
-        at = named = surplus = 0
-        while (block := _USUAL(data, at)) is not None:
-            lost, name, value, blank = block.groups(b"")
-            events.append(new_event(Event, (value, name)))
-            if lost or name:
+    def _take_lines(self, lines: list[bytes], *, within: bool) -> None:
+        """Take whole lines; `within`: not even all together do they break the limit."""
+        held = self._lines
+        named = surplus = 0
+        for line in lines:
+            if not within and len(line) + self._held > self._limit:
+                self._overflow()
+                break
+            if not line:
+                if held:
+                    self._dispatch()
+                elif self._in_block:
+                    self._end_block()
+                else:
+                    surplus += 1
+            elif line[:6] == b"data: " and not held and not self._unseparated:
+                held.append(line[6:])
+                self._held = len(line)
+            elif line[:7] == b"event: ":
+                self._event = line[7:]
+                self._in_block = True
                 named += 1
-            surplus += len(blank)
-            at = block.end()
+            else:
+                self._field(line)
         if named:
             self.note("event-line", named)
         if surplus:
             self.note("surplus-blank-line", surplus)
-        return data[at:]
-
-    def _take_lines(self, data: bytes, *, within: bool) -> None:
-        """Take what is cut, or written in another way; `within`: that cannot break the limit."""
-        lines = data.split(b"\n")
-        rest = lines.pop()
-        if lines and self._fragments:
-            self._fragments.append(lines[0])
-            lines[0] = b"".join(self._fragments)
-            self._fragments.clear()
-            self._pending = 0
-        for line in lines:
-            if not within and len(line) + self._held > self._limit:
-                self._overflow()
-                return
-            if not line:
-                if self._lines:
-                    self._dispatch()
-                else:
-                    self._end_block()
-            elif line[:6] == b"data: " and not self._lines and not self._unseparated:
-                self._lines.append(line[6:])
-                self._held = len(line)
-            else:
-                self._field(line)
-        if rest:
-            self._keep(rest)
-        self._between = not (
-            rest
-            or self._fragments
-            or self._lines
-            or self._in_block
-            or self._after_cr
-            or self._unseparated
-            or self._start is not None
-        )
 
     def _keep(self, rest: bytes) -> None:
         """Keep the beginning of a line until its end comes."""
@@ -210,8 +199,7 @@ class EventDecoder:
 
     def _dispatch(self) -> None:
         lines = self._lines
-        data = lines[0] if len(lines) == 1 else b"\n".join(lines)
-        self._ready.append(new_event(Event, (data, self._event)))
+        self._ready.append(new_event(Event, (b"\n".join(lines), self._event)))
         lines.clear()
         self._held = 0
         self._event = b""
@@ -220,8 +208,6 @@ class EventDecoder:
 
     def _end_block(self) -> None:
         """A blank line without data before it dispatches nothing, and resets the event's name."""
-        if not self._in_block:
-            self.note("surplus-blank-line")
         self._event = b""
         self.last_event_id = self._id
         self._in_block = False
@@ -272,7 +258,6 @@ class EventDecoder:
             self._start = data
             return b""
         self._start = None
-        self._between = True
         if data.startswith(BOM):
             self.note("byte-order-mark")
             return data[len(BOM) :]

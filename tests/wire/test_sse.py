@@ -326,12 +326,6 @@ def test_no_limit_hangs_on_the_cuts(stream: bytes, places: list[int], limit: int
     assert parts.overflowed is whole.overflowed
 
 
-def test_a_read_of_nothing_ends_no_line() -> None:
-    decoder = EventDecoder()
-    pieces = (b"data: a\n\nx", b"", b"data: b\n\n", b"", b"data: c\n\n")
-    assert seen([event for piece in pieces for event in decoder.feed(piece)]) == [("", "a"), ("", "c")]
-
-
 def test_after_an_overflow_nothing_is_delivered_any_more() -> None:
     decoder = EventDecoder(limit=20)
     assert seen(decoder.feed(b"data: a\n\n")) == [("", "a")]
