@@ -113,6 +113,7 @@ class ChunkMachine:
         if usage is not self._no_usage or steps.usage:
             changed |= self._usage(chunk, usage)
         if len(choices) > 1:
+            changed |= self._numbers(chunk)
             self._choices(chunk, None if changed else data)
             return
         if stream.whole:
@@ -163,12 +164,26 @@ class ChunkMachine:
                 leave = self._endings.hold if together is finishing else self._writer.chunk
                 leave(part, own if whole else None)
 
+    def _numbers(self, chunk: Chunk) -> bool:
+        """Repair the indices of several choices: of each by itself, then among each other.
+
+        Their places tell them apart in this chunk only, and not all of them may leave together. So each
+        gets a number, whatever is switched off.
+        """
+        changed = False
+        for position, choice in enumerate(chunk["choices"]):
+            changed |= self._index(choice, position)
+            if type(choice.get("index")) is not int:
+                choice["index"] = position
+                changed = True
+        return run(self._steps.numbers, self._stream, chunk) or changed
+
     def _choice(self, choice: Choice, position: int, beside: list[Choice]) -> Outcome:
         """Repair one choice and move its phase. What is left in it may leave."""
         stream = self._stream
         changed = False
-        index = choice.get("index")
-        if index != 0 or type(index) is not int or self._several:
+        index: Any = choice.get("index")
+        if len(beside) == 1 and (index != 0 or type(index) is not int or self._several):
             changed = self._index(choice, position)
             index = choice.get("index")
             if type(index) is not int:
