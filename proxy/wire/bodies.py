@@ -7,7 +7,7 @@ from typing import Any
 
 from proxy.errors import UpstreamError, UpstreamMalformed, UpstreamReported
 from proxy.wire import codec, framing, reported, vectors
-from proxy.wire.body_machine import LISTS, BodyMachine, write
+from proxy.wire.body_machine import LISTS, BodyMachine, unwritable, write
 from proxy.wire.charset import to_utf8
 from proxy.wire.chunk import Origin, StreamState
 from proxy.wire.plan import Plan
@@ -133,4 +133,4 @@ def _scrubbed(value: Any) -> Any:
     try:
         return codec.scrub(value)
     except codec.NotJSON as error:
-        raise UpstreamMalformed(f"The upstream sent a body that cannot be rewritten: {error}.") from None
+        raise unwritable(error) from None

@@ -1,5 +1,6 @@
 """One whole body, repaired in place: the same walk as a chunk's, with the rules of a body."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -38,6 +39,9 @@ MESSAGE_KEYS: Final = ("role", "content", "tool_calls", "function_call", "refusa
 CALL_KEYS: Final = ("id", "type", "function")
 ITEM_KEYS: Final = ("id", "object", "created", "owned_by", "index", "embedding")
 
+#: Returns an object with its keys in OpenAI's order.
+InOrder = Callable[[dict[str, Any]], dict[str, Any]]
+
 
 class BodyMachine:
     """Applies a plan to one whole body."""
@@ -53,8 +57,14 @@ class BodyMachine:
         """Repair a body that is a JSON object and no error; return whether anything was wrong.
 
         Raises:
-            UpstreamError: it is no body of its endpoint, or means failure.
+            UpstreamError: it is no body of its endpoint, or means failure, or cannot be rewritten.
         """
+        try:
+            return self._repaired(body)
+        except codec.NotJSON as error:
+            raise unwritable(error) from None
+
+    def _repaired(self, body: Chunk) -> bool:
         stream, steps = self._stream, self._steps
         endpoint = stream.request.endpoint
         if endpoint is Endpoint.MODELS and stream.request.model and "id" in body and "data" not in body:
@@ -72,12 +82,14 @@ class BodyMachine:
 
     def _usage(self, body: Chunk) -> bool:
         """A whole body always reports its usage, in one place."""
-        stream, choices = self._stream, body.get("choices") or ()
+        stream = self._stream
+        has_choices = stream.request.endpoint not in LISTS
+        choices = body["choices"] if has_choices else ()
         places = [body.get("usage"), *(choice.get("usage") for choice in choices)]
         given = [usage for usage in places if isinstance(usage, dict)]
         usage: dict[str, Any] = next(filter(has_counts, given), given[0] if given else {})
         changed = run(self._steps.usage, stream, body)
-        counts = COUNTS if choices else (COUNTS[0], COUNTS[2])
+        counts = COUNTS if has_choices else (COUNTS[0], COUNTS[2])
         if not all(type(usage.get(key)) is int and usage[key] >= 0 for key in counts):
             name = "incomplete-usage" if usage else "missing-usage"
             if name not in self._plan.on:
@@ -159,7 +171,7 @@ class BodyMachine:
         for wire in _require_objects(wires, "tool_calls") if wires else ():
             changed |= run(steps.call, stream, stream.tracker(state).take(wire, borrowed_id))
         changed |= run_on_choice(steps.after_calls, stream, choice, state)
-        if state.function is not None and state.function.nameless:
+        if state.function is not None and state.function.nameless is not None:
             raise UpstreamMalformed("The upstream sent a function call that names no function.")
         return changed
 
@@ -171,14 +183,24 @@ def write(body: Chunk) -> bytes:
         UpstreamMalformed: it is nested too deeply to be written.
     """
     body = in_order(body, BODY_KEYS)
-    if isinstance(body.get("choices"), list):
-        body["choices"] = [_choice_in_order(choice) for choice in body["choices"]]
-    if isinstance(body.get("data"), list):
-        body["data"] = [_item_in_order(item) for item in body["data"]]
+    _put_in_order(body, "choices", _choice_in_order)
+    _put_in_order(body, "data", _item_in_order)
     try:
         return codec.dumps(body)
     except codec.NotJSON as error:
-        raise UpstreamMalformed(f"The upstream sent a body that cannot be rewritten: {error}.") from None
+        raise unwritable(error) from None
+
+
+def unwritable(error: codec.NotJSON) -> UpstreamMalformed:
+    """Return the error that a body is which no encoder of ours writes."""
+    return UpstreamMalformed(f"The upstream sent a body that cannot be rewritten: {error}.")
+
+
+def _put_in_order(holder: dict[str, Any], key: str, in_its_order: InOrder) -> None:
+    """Order the keys of each object in a list, if there is one: other endpoints' keys can be anything."""
+    items = holder.get(key)
+    if isinstance(items, list):
+        holder[key] = [in_its_order(item) if isinstance(item, dict) else item for item in items]
 
 
 def _choice_in_order(choice: Choice) -> Choice:
@@ -186,9 +208,12 @@ def _choice_in_order(choice: Choice) -> Choice:
     message = choice.get("message")
     if isinstance(message, dict):
         choice["message"] = message = in_order(message, MESSAGE_KEYS)
-        if message.get("tool_calls"):
-            message["tool_calls"] = [in_order(call, CALL_KEYS) for call in message["tool_calls"]]
+        _put_in_order(message, "tool_calls", _call_in_order)
     return choice
+
+
+def _call_in_order(call: dict[str, Any]) -> dict[str, Any]:
+    return in_order(call, CALL_KEYS)
 
 
 def _item_in_order(item: dict[str, Any]) -> dict[str, Any]:

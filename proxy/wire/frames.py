@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from proxy.errors import UpstreamMalformed
 from proxy.wire import codec
 from proxy.wire.chunk import CHUNK_KEYS, Choice, Chunk, StreamState, in_order
 from proxy.wire.sse import FRAME
@@ -24,15 +25,27 @@ class FrameWriter:
         self._said = "delta" if stream.is_chat else "text"
 
     def chunk(self, chunk: Chunk, data: bytes | None) -> None:
-        """Write a chunk: `data`, its own bytes, or anew where they are None."""
+        """Write a chunk: `data`, its own bytes, or anew where they are None.
+
+        Raises:
+            UpstreamMalformed: it is nested too deeply to be written anew.
+        """
         if data is None:
-            if self._stream.rough:
-                chunk = codec.scrub(chunk)
-            choices = chunk["choices"]
-            for place, choice in enumerate(choices):
-                choices[place] = _choice_in_order(choice, self._said)
-            data = codec.dumps(_chunk_in_order(chunk))
+            try:
+                data = self._anew(chunk)
+            except codec.NotJSON as error:
+                raise UpstreamMalformed(
+                    f"The upstream sent an event that cannot be rewritten: {error}."
+                ) from None
         self.frames.append(FRAME % data)
+
+    def _anew(self, chunk: Chunk) -> bytes:
+        if self._stream.rough:
+            chunk = codec.scrub(chunk)
+        choices = chunk["choices"]
+        for place, choice in enumerate(choices):
+            choices[place] = _choice_in_order(choice, self._said)
+        return codec.dumps(_chunk_in_order(chunk))
 
     def choice(self, choice: Choice) -> None:
         """Write a chunk of our own with this one choice."""

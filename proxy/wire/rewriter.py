@@ -219,8 +219,7 @@ class StreamRewriter:
             self._stream.count("usage-after-done")
             self._close()
         elif self.failure is None:
-            done = framing.says_done(event.data)
-            self._stream.count("repeated-done" if done else "data-after-done")
+            self._stream.count("repeated-done" if framing.says_done(event.data) else "data-after-done")
 
     def _left_over(self) -> bool:
         """Take what the end of the body left; say whether it is a piece of an event."""
@@ -278,18 +277,20 @@ class StreamRewriter:
             self._endings.finish()
         except UpstreamError as error:
             self._fail(error)
-            return
-        if "missing-done" in self._plan.on:
-            self._stream.count("missing-done")
-            self._close()
         else:
-            self._endings.report()
-            self.ended = True
+            if says_so := "missing-done" in self._plan.on:
+                self._stream.count("missing-done")
+            self._close(says_so=says_so)
 
-    def _close(self) -> None:
-        self._endings.report()
-        self._writer.frames.append(DONE_FRAME)
+    def _close(self, *, says_so: bool = True) -> None:
+        """Nothing more comes: send the usage and, unless it may not be made up, `[DONE]`."""
         self.done, self.ended = False, True
+        try:
+            self._endings.report()
+            if says_so:
+                self._writer.frames.append(DONE_FRAME)
+        except UpstreamError as error:
+            self._fail(error)
 
     def _fail(self, error: UpstreamError | Stopped) -> None:
         self.ended = True

@@ -47,7 +47,8 @@ def read(body: bytes) -> tuple[Any, bool]:
     skeleton, vectors = cut(body)
     try:
         value = strict_loads(skeleton)
-    except orjson.JSONDecodeError:
+        orjson.dumps(value)  # only the encoder that writes it fast can put the digits back
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return loads(body)
     return (value, False) if _restored(value, vectors) else loads(body)
 

@@ -16,6 +16,7 @@ from proxy.wire.chunk import Origin
 from proxy.wire.plan import compile_plan
 from proxy.wire.repairs import CATALOGUE, bodies, embeddings, lists, models
 from proxy.wire.requests import Endpoint, Request, read_request
+from proxy.wire.vectors import SMALL_BODY
 from tests.wire.body_cases import BodyCase, all_bodies
 from tests.wire.body_contract import check_body, check_error
 from tests.wire.cases import BEGAN, TOKEN
@@ -349,6 +350,31 @@ def test_a_body_nested_deeply_is_rewritten_or_refused(depth: int) -> None:
     valid_or_error(data, CHAT)
 
 
+@pytest.mark.parametrize("depth", [*range(960, 1_030, 5), 5_000])
+def test_arguments_nested_deeply_are_written_or_refused(depth: int) -> None:
+    call = b'{"function":{"name":"f","arguments":' + b"[" * depth + b"]" * depth + b"}}"
+    valid_or_error(b'{"choices":[{"message":{"tool_calls":[%b]}}]}' % call, CHAT)
+
+
+@pytest.mark.parametrize("endpoint", Endpoint)
+@pytest.mark.parametrize("key", ["choices", "data"])
+@pytest.mark.parametrize("items", ["[1]", '["a"]', "[[{}]]", "[null]", '[{"message":{"tool_calls":5}}]'])
+def test_what_another_endpoint_means_by_a_key_can_be_anything(
+    endpoint: Endpoint, key: str, items: str
+) -> None:
+    own = {"choices": '"data":[{"embedding":[1],"id":"m"}]', "data": '"choices":[{"text":"Hi"}]'}[key]
+    valid_or_error(f'{{"{key}":{items},{own}}}'.encode(), Request(endpoint, model="m"))
+
+
+@pytest.mark.parametrize("beside", [b"1" * 30, b"[" * 300 + b"]" * 300])
+def test_what_is_hard_to_write_beside_many_vectors_stays(beside: bytes) -> None:
+    item = b'{"embedding":[%b0.5],"x":%b}' % (b"0.25," * SMALL_BODY, beside)
+    out, _ = rewrite_body(b'{"data":[%b]}' % item, Request(Endpoint.EMBEDDINGS, model="m"), ORIGIN, PLAN)
+
+    assert b'"x":' + beside in out
+    assert len(json.loads(out)["data"][0]["embedding"]) == SMALL_BODY + 1
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -374,6 +400,13 @@ def test_a_nameless_call_is_an_error() -> None:
     body = orjson.dumps({"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]})
     with pytest.raises(UpstreamMalformed, match="names no function"):
         rewrite_body(body, read_request(Endpoint.CHAT, orjson.dumps({"tools": TOOLS})), ORIGIN, PLAN)
+
+
+def test_a_call_of_another_kind_is_an_error_where_only_functions_are_known() -> None:
+    call = {"id": "call_1", "type": "custom", "custom": {"name": "f", "input": "1"}}
+    body = orjson.dumps({"choices": [{"message": {"tool_calls": [call]}, "finish_reason": "tool_calls"}]})
+    with pytest.raises(UpstreamMalformed, match="names no function"):
+        rewrite_body(body, Request(Endpoint.CHAT, functions=True), ORIGIN, PLAN)
 
 
 def test_an_error_says_what_was_counted_before_it() -> None:

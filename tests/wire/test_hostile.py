@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +15,9 @@ from proxy.wire.repairs import CATALOGUE
 from proxy.wire.requests import Endpoint, Request
 from proxy.wire.rewriter import StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN, all_cases
-from tests.wire.contract import check_stream
+from tests.wire.contract import check_stream, payloads
 from tests.wire.cuts import cut
-from tests.wire.test_rewriter import CHAT, ENDS, rewrite
+from tests.wire.test_rewriter import BROKEN, CHAT, ENDS, rewrite
 
 FIXTURES = [case for case in all_cases() if not case.facts.get("switches")]
 PIECES = [
@@ -205,6 +206,30 @@ def test_what_nobody_can_read_of_log_probabilities_is_dropped() -> None:
 
     assert b'"content":"a"},"logprobs":null' in out
     assert report.repairs["malformed-logprobs"] == 1
+
+
+NESTED = {
+    "in a finish frame that is written anew": b'{"choices":[{"delta":{},"finish_reason":"eos"}],"x":%b}',
+    "in the usage": b'{"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+    b'data: {"choices":[],"usage":{"prompt_tokens":1,"x":%b}}',
+    "in usage after the end": b'{"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+    b'data: [DONE]\n\ndata: {"choices":[],"usage":{"prompt_tokens":1,"x":%b}}',
+    "in arguments": b'{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":%b}}]}}]}',
+}
+
+
+@pytest.mark.parametrize("stream", NESTED.values(), ids=NESTED)
+@pytest.mark.parametrize("depth", [*range(960, 1_030, 5), 5_000])
+@pytest.mark.parametrize("failure", [None, BROKEN], ids=["ended", "broken"])
+def test_nesting_that_can_be_read_and_not_written_is_an_error(
+    stream: bytes, depth: int, failure: UpstreamError | None
+) -> None:
+    request = replace(CHAT, include_usage=True)
+    out, report = rewrite(request, [b"data: %b\n\n" % stream % (b"[" * depth + b"]" * depth)], failure)
+
+    last = payloads(out)[-1]
+    assert (last == "[DONE]") == (report.outcome == "complete")
+    assert (last == "[DONE]") != last.startswith('{"error":')
 
 
 def test_a_long_stream_takes_no_more_memory_than_a_short_one() -> None:
