@@ -115,7 +115,7 @@ class Endings:
         """End every choice. What is left of the stream then is `report` and `[DONE]`.
 
         Raises:
-            UpstreamMalformed: something that was begun cannot be ended.
+            UpstreamMalformed: something that was begun cannot be ended, or that was held back not written.
         """
         choices = self._stream.choices
         if not choices:
@@ -128,7 +128,11 @@ class Endings:
                 self._finish_anew(state)
 
     def report(self) -> None:
-        """Send the usage, where it was asked for."""
+        """Send the usage, where it was asked for.
+
+        Raises:
+            UpstreamMalformed: the chunk that brought it cannot be written anew.
+        """
         if self._stream.request.include_usage or self._trailer is not None:
             self._send_usage()
 
@@ -247,7 +251,9 @@ class Endings:
         if not isinstance(usage, dict) or not has_counts(usage):
             return False
         self._stream.usage = usage
-        self._trailer = Held({**value, "choices": []}, None)
+        # An error that comes after the end is none.
+        rest = {key: item for key, item in value.items() if key != "error"}
+        self._trailer = Held(rest | {"choices": []}, None)
         return True
 
     def without_choices(self, chunk: Chunk, data: bytes | None) -> None:
@@ -271,7 +277,8 @@ class Endings:
     def _send_usage(self) -> None:
         stream, trailer = self._stream, self._trailer
         usage = stream.usage or {}
-        if "incomplete-usage" in self._plan.on and not is_complete(usage):
+        incomplete = "incomplete-usage" in self._plan.on and not is_complete(usage)
+        if incomplete:
             stream.count("incomplete-usage")
             usage = completed(usage)
         if trailer is None:
@@ -281,7 +288,7 @@ class Endings:
             return
         chunk = trailer.chunk
         changed = run_on_envelope(self._steps, stream, chunk)
-        if changed or chunk["usage"] != usage:
+        if incomplete or changed or chunk["usage"] != usage:
             chunk["usage"] = usage
             trailer.data = None
         self._writer.chunk(chunk, trailer.data)
