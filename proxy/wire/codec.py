@@ -38,6 +38,8 @@ _MOST_ITEMS: Final = 8_000_000
 _FEW: Final = 2 * _MOST_VALUES
 #: What OpenAI itself writes for a probability too small to tell (ChatCompletionTokenLogprob).
 LEAST_LOGPROB: Final = -9999.0
+#: Of an integer beyond it most parsers, orjson among them, make an infinity, or an error.
+_GREATEST: Final = 2**1024 - 2**971
 
 
 class NotJSON(ValueError):
@@ -117,7 +119,7 @@ def dumps(value: Any) -> bytes:
 
 
 def scrub(value: Any, keep: frozenset[str] = frozenset()) -> Any:
-    """Return a rough value made clean: U+FFFD for lone surrogates, finite numbers only.
+    """Return a rough value made clean: U+FFFD for lone surrogates, only numbers that a double can hold.
 
     Strings under the keys in `keep` stay as they are: halves in them may still be joined.
 
@@ -133,7 +135,7 @@ def scrub(value: Any, keep: frozenset[str] = frozenset()) -> Any:
 def _scrubbed(value: Any, key: str, keep: frozenset[str]) -> Any:
     if isinstance(value, str):
         return value if key in keep else clean_text(value)
-    if isinstance(value, float) and not math.isfinite(value):
+    if _is_infinite(value):
         return LEAST_LOGPROB if "logprob" in key else None
     if isinstance(value, dict):
         return {
@@ -143,6 +145,13 @@ def _scrubbed(value: Any, key: str, keep: frozenset[str]) -> Any:
     if isinstance(value, list):
         return [_scrubbed(item, key, keep) for item in value]
     return value
+
+
+def _is_infinite(value: Any) -> bool:
+    """The value is a number that no double holds."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return isinstance(value, int) and not -_GREATEST <= value <= _GREATEST
 
 
 def clean_text(text: str) -> str:

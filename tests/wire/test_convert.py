@@ -183,6 +183,14 @@ def test_calls_may_be_null_where_that_is_left_as_it_is() -> None:
     assert orjson.loads(folder.receive_eof())["choices"][0]["message"]["content"] == "Hi"
 
 
+def test_a_number_that_no_parser_holds_is_none() -> None:
+    huge = b"1" + b"0" * 400
+    body, counts = fold(WHOLE.replace(b'"content":"Hi"', b'"content":"Hi","huge":' + huge) + DONE)
+
+    assert body["choices"][0]["message"]["huge"] is None
+    assert counts["rough-json"] == 1
+
+
 def test_deeply_nested_extras_do_not_stop_it() -> None:
     deep: Any = "x"
     for _ in range(100):

@@ -41,6 +41,15 @@ def test_without_any_repair_every_stream_still_ends(case: Case) -> None:
     assert out.endswith(b"\n\n")
 
 
+def test_calls_that_are_null_are_none_of_the_functions_asked_for() -> None:
+    plan = compile_plan({"empty-tool-calls": False})
+    request = Request(Endpoint.CHAT, stream=True, functions=True)
+    rewriter = StreamRewriter(request, Origin(TOKEN, BEGAN), plan)
+    frames = rewriter.receive_data(b'data: {"choices":[{"delta":{"content":"Hi","tool_calls":null}}]}\n\n')
+
+    assert b'"delta":{"content":"Hi","tool_calls":null}' in b"".join(frames)
+
+
 @pytest.mark.parametrize("reason", ["[]", "{}", "7", "true", '["stop"]'])
 def test_a_reason_that_no_repair_may_correct_passes(reason: str) -> None:
     plan = compile_plan(dict.fromkeys(SWITCHABLE, False))

@@ -195,7 +195,7 @@ def _join(first: dict[str, Any], second: dict[str, Any]) -> None:
 def tool_calls_for_functions(choice: Choice, state: ChoiceState, stream: StreamState) -> Outcome:
     """Turn tool calls into the legacy function call where the request has `functions` alone."""
     delta = choice["delta"]
-    if "tool_calls" not in delta or not stream.request.functions or stream.request.tools is not None:
+    if not delta.get("tool_calls") or not stream.request.functions or stream.request.tools is not None:
         return KEPT
     calls = delta.pop("tool_calls")
     if any(call.get("index") for call in calls) or (stream.is_body and len(calls) > 1):

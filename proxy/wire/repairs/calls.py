@@ -125,9 +125,9 @@ def _function(fragment: Fragment) -> dict[str, Any]:
 def missing_call_name(fragment: Fragment, stream: StreamState) -> Outcome:
     """Name the function, whole, in a call's first fragment."""
     function = _function(fragment)
-    if not fragment.opening or not function or function.get("name") == fragment.name:
+    if not fragment.opening or "custom" in fragment.wire or function.get("name") == fragment.name:
         return KEPT
-    function["name"] = fragment.name
+    fragment.wire["function"] = function | {"name": fragment.name}
     return REPAIRED
 
 
@@ -143,10 +143,10 @@ def missing_call_name(fragment: Fragment, stream: StreamState) -> Outcome:
     eras="P-R",
 )
 def repeated_call_name(fragment: Fragment, stream: StreamState) -> Outcome:
-    """Remove the name from later fragments, where it repeats the whole or is empty."""
+    """Remove the name from later fragments, where it repeats the whole, is empty, or no string."""
     function = _function(fragment)
     name = function.get("name", fragment)
-    if fragment.opening or name is fragment or (name and name != fragment.name):
+    if fragment.opening or name is fragment or (isinstance(name, str) and name and name != fragment.name):
         return KEPT
     del function["name"]
     return REPAIRED

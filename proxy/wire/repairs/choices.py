@@ -26,6 +26,8 @@ from proxy.wire.repairs.entry import (
 )
 
 SILENT_KEYS: Final = frozenset(CHAT_CHOICE_KEYS)
+#: What servers write beside a role although it says nothing.
+_EMPTIABLE: Final = frozenset({"role", *TEXTS, "tool_calls", "function_call"})
 
 
 def _says_something(choice: Choice, stream: StreamState) -> bool:
@@ -216,7 +218,7 @@ def role_with_empty_content(choice: Choice, state: ChoiceState, stream: StreamSt
     delta = choice["delta"]
     if state.phase is not AWAITING_ROLE or "role" not in delta or len(delta) == 1:
         return KEPT
-    if delta.keys() - {"role", *TEXTS} or any(delta.get(key) for key in TEXTS):
+    if delta.keys() - _EMPTIABLE or any(said for key, said in delta.items() if key != "role"):
         return KEPT
     choice["delta"] = {"role": delta["role"]}
     return REPAIRED

@@ -109,11 +109,15 @@ def null_choices(chunk: Chunk, stream: StreamState) -> Outcome:
     sources=("org-ai#95", "Foundry Local#144"),
 )
 def message_beside_delta(chunk: Chunk, stream: StreamState) -> Outcome:
-    """Remove a `message` that is null or repeats the delta; of a whole body it is the message that counts."""
+    """Remove a `message` that is none or repeats the delta; of a whole body it is the message that counts."""
     outcome = KEPT
     for choice in choices_of(chunk):
-        if "message" in choice and (choice.get("delta") is not None or choice["message"] is None):
-            del choice["delta" if stream.whole and choice["message"] and "delta" in choice else "message"]
+        if "message" not in choice:
+            continue
+        is_message = isinstance(choice["message"], dict | str)
+        if choice.get("delta") is not None or not is_message:
+            stays = stream.whole and is_message and choice["message"]
+            del choice["delta" if stays else "message"]
             outcome = REPAIRED
     return outcome
 

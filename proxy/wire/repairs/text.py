@@ -95,7 +95,7 @@ def content_parts(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
             texts.append(text)
     delta["content"] = "".join(texts) if texts else None
     if thoughts:
-        delta["reasoning_content"] = (delta.get("reasoning_content") or "") + "".join(thoughts)
+        delta["reasoning_content"] = _as_text(delta.get("reasoning_content") or "") + "".join(thoughts)
     if others:
         delta["content_parts"] = others
     return REPAIRED
@@ -104,6 +104,12 @@ def content_parts(choice: Choice, state: ChoiceState, stream: StreamState) -> Ou
 def _part_text(part: Any) -> str | None:
     text = part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
     return text if isinstance(text, str) else None
+
+
+def _as_text(value: Any) -> str:
+    """A string as it is, the text of a part, and the JSON of whatever else stands in a string's place."""
+    text = _part_text(value)
+    return dumps(value).decode() if text is None else text
 
 
 def _thought(part: dict[str, Any]) -> str:
@@ -133,8 +139,7 @@ def malformed_content(choice: Choice, state: ChoiceState, stream: StreamState) -
     for key in ("text",) if texts is choice else TEXTS:
         text = texts.get(key)
         if text is not None and not isinstance(text, str):
-            inner = _part_text(text)
-            texts[key] = dumps(text).decode() if inner is None else inner
+            texts[key] = _as_text(text)
             outcome = REPAIRED
     return outcome
 
