@@ -1,5 +1,6 @@
 """Each repair can be switched off by itself: the others go on, and it is not counted."""
 
+import orjson
 import pytest
 
 from proxy.wire.chunk import Origin
@@ -8,6 +9,7 @@ from proxy.wire.repairs import CATALOGUE
 from proxy.wire.requests import Endpoint, Request
 from proxy.wire.rewriter import StreamRewriter
 from tests.wire.cases import BEGAN, TOKEN, Case, all_cases
+from tests.wire.contract import check_stream
 
 CASES = all_cases()
 SWITCHABLE = {repair.name for repair in CATALOGUE.values() if not repair.fixed}
@@ -48,6 +50,25 @@ def test_calls_that_are_null_are_none_of_the_functions_asked_for() -> None:
     frames = rewriter.receive_data(b'data: {"choices":[{"delta":{"content":"Hi","tool_calls":null}}]}\n\n')
 
     assert b'"delta":{"content":"Hi","tool_calls":null}' in b"".join(frames)
+
+
+def test_choices_that_only_their_places_tell_apart_stay_apart() -> None:
+    plan = compile_plan({"missing-index": False})
+    request = Request(Endpoint.CHAT, stream=True, choices=2)
+    rewriter = StreamRewriter(request, Origin(TOKEN, BEGAN), plan)
+    said = [
+        [{"delta": {"role": "assistant", "content": ""}}, {"delta": {"role": "assistant", "content": ""}}],
+        [{"delta": {"content": "A"}}, {"delta": {"content": "B"}}],
+        [{"delta": {}, "finish_reason": "stop"}, {"delta": {"content": "B"}}],
+        [{"delta": {}}, {"delta": {}, "finish_reason": "length"}],
+    ]
+    events = [b"data: " + orjson.dumps({"choices": choices}) + b"\n\n" for choices in said]
+    frames = [frame for event in events for frame in rewriter.receive_data(event)] + rewriter.receive_eof()
+    answer = check_stream(b"".join(frames), request)
+
+    assert {index: choice.finish for index, choice in answer.choices.items()} == {0: "stop", 1: "length"}
+    assert [choice.texts["content"] for choice in answer.choices.values()] == ["A", "BB"]
+    assert "missing-index" not in rewriter.report.repairs
 
 
 @pytest.mark.parametrize("reason", ["[]", "{}", "7", "true", '["stop"]'])
