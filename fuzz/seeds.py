@@ -17,8 +17,9 @@ def seeds(target: str) -> list[bytes]:
     """Return the first inputs of a target, the ones that have been found last."""
     begun = {
         "parser": [b"\2\3\11" + stream for stream in _streams()],
-        "rewriter": [b"\1\0\2\3\11" + stream for stream in _streams()],
-        "bodies": [b"\1\0" + body for body in _files("*.upstream.body")],
+        "rewriter": [b"\0\1\0\2\3\11" + stream for stream in _streams()],
+        "folder": [b"\0\1\0\2\3\11" + stream for stream in _streams()],
+        "bodies": [b"\0\1\0" + body for body in _files("*.upstream.body")],
         "chunks": [b"\2\1\4" + chunks for chunks in _CHUNKS],
         "requests": [b"\0" + request for request in _REQUESTS],
         "configuration": [(ROOT / "config.example.yaml").read_bytes(), *_CONFIGURATIONS],
@@ -51,5 +52,5 @@ _CONFIGURATIONS: Final = [
     b"upstreams: &x {a: *x}\nlimits: {event: 1MiB}\nclients: {api_keys: [a, ${A}, {name: b, key: c}]}\n",
 ]
 
-if set(TARGETS) != {"parser", "rewriter", "bodies", "chunks", "requests", "configuration", "paths"}:
+if set(TARGETS) != {"parser", "rewriter", "folder", "bodies", "chunks", "requests", "configuration", "paths"}:
     raise RuntimeError("a target has no seeds")
