@@ -9,7 +9,7 @@ from proxy.errors import UpstreamMalformed
 from proxy.wire import codec
 from proxy.wire.chunk import Choice, ChoiceState, Chunk, StreamState, first_identity, in_order
 from proxy.wire.plan import Plan, run, run_on_choice
-from proxy.wire.repairs.usage import COUNTS, completed, has_counts
+from proxy.wire.repairs.usage import COUNTS, MOST_TOKENS, completed, has_counts
 from proxy.wire.requests import Endpoint
 from proxy.wire.vectors import Numbers, require_vector
 
@@ -90,7 +90,7 @@ class BodyMachine:
         usage: dict[str, Any] = next(filter(has_counts, given), given[0] if given else {})
         changed = run(self._steps.usage, stream, body)
         counts = COUNTS if has_choices else (COUNTS[0], COUNTS[2])
-        if not all(type(usage.get(key)) is int and usage[key] >= 0 for key in counts):
+        if not all(type(usage.get(key)) is int and 0 <= usage[key] < MOST_TOKENS for key in counts):
             name = "incomplete-usage" if usage else "missing-usage"
             if name not in self._plan.on:
                 return changed

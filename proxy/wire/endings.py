@@ -244,7 +244,8 @@ class Endings:
     def take_late_usage(self, data: bytes) -> bool:
         """Take the usage that an event brings after the end; say whether there was any."""
         try:
-            value, _ = codec.loads(data)
+            value, rough = codec.loads(data)
+            value = codec.scrub(value) if rough else value
         except codec.NotJSON:
             return False
         usage = value.get("usage") if isinstance(value, dict) else None

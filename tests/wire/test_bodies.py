@@ -409,6 +409,15 @@ def test_a_call_of_another_kind_is_an_error_where_only_functions_are_known() -> 
         rewrite_body(body, Request(Endpoint.CHAT, functions=True), ORIGIN, PLAN)
 
 
+def test_a_count_that_no_server_reaches_is_none() -> None:
+    usage = {"prompt_tokens": 2**60, "completion_tokens": 1, "total_tokens": 4}
+    body = orjson.dumps({"choices": [{"message": {"content": "Hi"}}], "usage": usage})
+    out, repairs = rewrite_body(body, CHAT, ORIGIN, PLAN)
+
+    assert json.loads(out)["usage"] == {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    assert repairs["incomplete-usage"] == 1
+
+
 def test_an_error_says_what_was_counted_before_it() -> None:
     with pytest.raises(UpstreamReported) as raised:
         rewrite_body(b'{"error":{"code":429,"message":"Slow down"}}', CHAT, ORIGIN, PLAN)

@@ -191,6 +191,14 @@ def test_a_number_that_no_parser_holds_is_none() -> None:
     assert counts["rough-json"] == 1
 
 
+def test_a_number_that_no_parser_holds_is_none_in_usage_after_the_end() -> None:
+    late = b'data: {"choices":[],"usage":{"prompt_tokens":3,"huge":1%b}}\n\n' % (b"0" * 400)
+    body, _ = fold(WHOLE + DONE + late)
+
+    assert body["usage"]["prompt_tokens"] == 3
+    assert body["usage"]["huge"] is None
+
+
 def test_deeply_nested_extras_do_not_stop_it() -> None:
     deep: Any = "x"
     for _ in range(100):
