@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from fuzz.targets import TARGETS
+from proxy.wire.requests import Endpoint
 
 ROOT: Final = Path(__file__).parents[1]
 FIXTURES: Final = ROOT / "fixtures"
@@ -19,7 +20,11 @@ def seeds(target: str) -> list[bytes]:
         "parser": [b"\2\3\11" + stream for stream in _streams()],
         "rewriter": [b"\0\1\0\2\3\11" + stream for stream in _streams()],
         "folder": [b"\0\1\0\2\3\11" + stream for stream in _streams()],
-        "bodies": [b"\0\1\0" + body for body in _files("*.upstream.body")],
+        "bodies": [
+            bytes([0, 1, place]) + body
+            for place in range(len(Endpoint))  # what is right at one may be anything at another
+            for body in _files("*.upstream.body")
+        ],
         "chunks": [b"\2\1\4" + chunks for chunks in _CHUNKS],
         "requests": [b"\0" + request for request in _REQUESTS],
         "configuration": [(ROOT / "config.example.yaml").read_bytes(), *_CONFIGURATIONS],
