@@ -42,8 +42,8 @@ def is_error(value: dict[str, Any]) -> bool:
     if value.get("error"):
         return True
     choices = value.get("choices")
-    if choices and isinstance(choices, list):
-        for choice in choices:
+    if choices:
+        for choice in choices if isinstance(choices, list) else _in_an_object(choices):
             if type(choice) is dict and "error" in choice and choice["error"]:
                 return True
     if choices or value.get("data"):
@@ -63,11 +63,16 @@ def is_error(value: dict[str, Any]) -> bool:
 def _stated(value: dict[str, Any], choices: Any) -> Any:
     """What `value` calls its error, or what one of its choices does (OpenRouter)."""
     error = value.get("error")
-    if not error and isinstance(choices, list):
-        for choice in choices:
+    if not error:
+        for choice in choices if isinstance(choices, list) else _in_an_object(choices):
             if isinstance(choice, dict) and "error" in choice and choice["error"]:
                 return choice["error"]
     return error
+
+
+def _in_an_object(choices: Any) -> list[Any]:
+    """What may be a choice where an object stands for their list: it alone, or each under its number."""
+    return [choices, *choices.values()] if isinstance(choices, dict) else []
 
 
 def _base_error(value: dict[str, Any]) -> bool:
