@@ -43,6 +43,7 @@ What both know
     moments       when an answer or a model was made
     reported      an upstream's errors, in whatever form
     error_words   how servers name them
+    error_pages   those that come as a page of HTML
     finish_words  how they name the end of an answer
 
 A request on its way up, and HTTP

@@ -4,12 +4,12 @@ Each function also names the forms it met, as the catalogue calls them, so that
 errors are counted like every other deviation.
 """
 
-import html
 import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from proxy.errors import StraightwireError, UpstreamReported
+from proxy.wire import error_pages
 from proxy.wire.codec import REPLACEMENT, NotJSON, clean_text, dumps, loads, scrub
 from proxy.wire.error_words import (
     ERROR_SIGNS,
@@ -24,15 +24,10 @@ from proxy.wire.error_words import (
 #: Stands where a secret stood.
 HIDDEN: Final = "[hidden]"
 MAX_MESSAGE: Final = 4000
-MAX_PAGE: Final = 500
 #: How much of something unreadable an error quotes, in characters.
 MAX_QUOTE: Final = 200
 
 _ECHO_PREFIX: Final = re.compile(r"code=(\d{3}), message=")
-_PAGE: Final = re.compile(r"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|h1|center)\b", re.I | re.S)
-_TITLE: Final = re.compile(r"<(title|h1)[^>]*>(.*?)</\1\s*>", re.I | re.S)
-_UNSEEN: Final = re.compile(r"<(script|style)\b.*?</\1\s*>", re.I | re.S)
-_TAG: Final = re.compile(r"<[^>]*>")
 _GO_BYTE_ESCAPE: Final = re.compile(r"\\x([0-9a-fA-F]{2})")
 _GO_ESCAPE: Final = re.compile(r"\\[av']")
 
@@ -156,8 +151,8 @@ def from_text(text: str, status: int | None = None) -> tuple[UpstreamReported, l
     if mended is not None:
         reported, forms = from_value(mended, status)
         return reported, ["error-broken-json", *forms]
-    if _PAGE.match(text):
-        return UpstreamReported(_page(text, status), status=status or 502), ["error-page"]
+    if error_pages.is_page(text):
+        return UpstreamReported(error_pages.message(text, status), status=status or 502), ["error-page"]
     forms = ["error-text"]
     message, prefix_status = _without_prefix(text, forms)
     return UpstreamReported(_presentable(message, status), status=status or prefix_status or 502), forms
@@ -277,14 +272,6 @@ def _unescaped(text: str) -> str:
         return str(loads(f'"{text}"'.encode("utf-8", "replace"))[0])
     except NotJSON:
         return text
-
-
-def _page(text: str, status: int | None) -> str:
-    title = _TITLE.search(text)
-    words = title.group(2) if title else _UNSEEN.sub(" ", text)
-    seen = " ".join(html.unescape(_TAG.sub(" ", words)).split())[:MAX_PAGE]
-    said = f"with an HTML page: {seen}" if seen else "with an HTML page"
-    return f"The upstream answered {status or 'the request'} {said}"
 
 
 def _presentable(message: str, status: int | None) -> str:

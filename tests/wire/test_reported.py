@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import UpstreamReported, error_body, type_for_status
+from proxy.wire.error_pages import MAX_PAGE
 from proxy.wire.repairs import CATALOGUE
-from proxy.wire.reported import MAX_MESSAGE, MAX_PAGE, from_body, from_text, from_value, is_error
+from proxy.wire.reported import MAX_MESSAGE, from_body, from_text, from_value, is_error
 
 ERRORS = {
     "openai's own": {"error": {"message": "m", "type": "t", "param": None, "code": None}},
