@@ -22,7 +22,7 @@ from bench.figures import OURS
 from bench.loads import MODEL, Load
 from bench.native import BUILD, BenchError
 from bench.rounds import Run
-from bench.targets import Starter, Target, free_port, running
+from bench.targets import Starter, Target, free_ports, running
 
 #: What a peer has to bear.
 LOADS: Final = (
@@ -107,7 +107,7 @@ def _starter(peer: Peer) -> Starter:
 
 @contextmanager
 def _running(peer: Peer, upstream: int, key: str, folder: Path) -> Iterator[Target]:
-    port, file = free_port(), folder / f"{peer.name}.toml"
+    [port], file = free_ports(1), folder / f"{peer.name}.toml"
     file.write_text(peer.configuration.format(port=port, upstream=upstream, key=key, model=MODEL))
     program, *options = peer.command(port, upstream, file)
     command = [str(peer.folder / "bin" / program), *options]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -103,7 +103,7 @@ def direct(upstream: int, _key: str, _folder: Path) -> Iterator[Target]:
 @contextmanager
 def nginx(upstream: int, key: str, folder: Path) -> Iterator[Target]:
     """nginx, one worker, passing bytes on as they come."""
-    port = free_port()
+    [port] = free_ports(1)
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, port=port, upstream=upstream, descriptors=descriptors))
@@ -115,7 +115,7 @@ def nginx(upstream: int, key: str, folder: Path) -> Iterator[Target]:
 @contextmanager
 def straightwire(upstream: int, key: str, folder: Path) -> Iterator[Target]:
     """straightwire as `serve` starts it, one process, with all that it does switched on."""
-    port, admin = free_port(), free_port()
+    port, admin = free_ports(2)
     config = folder / "straightwire.yaml"
     config.write_text(_STRAIGHTWIRE.format(port=port, admin=admin, upstream=upstream, key=key))
     command = [sys.executable, "-m", "proxy", "serve", "--config", str(config)]
@@ -169,10 +169,11 @@ def running(
                 process.kill()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(number: int) -> list[int]:
+    """Return so many ports, no two alike, that nobody listens on."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def allow_descriptors(streams: int) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench import processes
 from bench.loads import Load
 from bench.native import LOCALAI, emitter, run_client
-from bench.targets import TARGETS, allow_descriptors
+from bench.targets import TARGETS, allow_descriptors, free_ports
 
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 
@@ -96,3 +96,7 @@ def test_as_many_files_are_allowed_as_the_streams_need_and_a_quarter_more(monkey
     monkeypatch.setattr("bench.targets.resource.setrlimit", lambda _, pair: limits.append(pair))
     allow_descriptors(1_000)
     assert limits == [(2_700, 4_000)]
+
+
+def test_ports_drawn_together_differ():
+    assert len(set(free_ports(200))) == 200
