@@ -70,7 +70,7 @@ dist: ## the wheel, the source distribution and a bill of materials (CycloneDX),
 		--output-file "dist/straightwire-$$($(bin)/python -c 'import proxy; print(proxy.__version__)').cdx.json" \
 		$(VENV)-run/bin/python
 
-audit: ## known vulnerabilities in the pinned versions; asks pypi.org itself
+audit: ## known vulnerabilities in the pinned versions, asked of PyPI itself
 	@scripts/venv.sh $(VENV) test
 	$(bin)/python -m pip --quiet install --constraint constraints.txt --no-build-isolation --editable '.[audit]'
 	@scripts/audit.sh $(bin)/pip-audit

@@ -20,7 +20,7 @@ if [ -n "$found" ]; then
     say "raise these versions in constraints.txt (make pins does it for all)"
     exit 1
 fi
-say "the audit has no result: https://pypi.org gave no answer (see above). It must be PyPI itself: a mirror" \
+say "the audit has no result: PyPI gave no answer (see above). It has to be PyPI itself: a mirror" \
     "or a proxy without its list of vulnerabilities says \"not found\". Try again where it can be reached," \
     "with HTTPS_PROXY=http://… if need be"
 exit 2
